@@ -1,0 +1,55 @@
+# Verbs for people. `make demo` and `make test` do all set-up on a fresh Debian or Ubuntu machine.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/mixworker
+
+.PHONY: demo test lint unit bench soak setup dev packages clean
+
+demo: setup
+	$(RUN) demo --output out
+
+# Everything the gate runs: lint, types, import rules, all tests.
+test: packages lint
+	$(BIN)/pytest
+
+lint: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The quick part of the tests, without real browsers and long recordings.
+unit: dev
+	$(BIN)/pytest --ignore=tests/e2e
+
+bench: dev
+	$(BIN)/python benchmarks/compose.py
+	$(BIN)/python benchmarks/receive.py
+
+# Long runs: minutes to hours.
+soak: packages dev
+	$(BIN)/pytest -m soak -o timeout=0
+
+packages:
+	deploy/packages.sh ffmpeg chromium fonts-dejavu-core
+
+setup: $(VENV)/.worker
+dev: $(VENV)/.dev
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || deploy/packages.sh python3
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || deploy/packages.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.worker: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.worker
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

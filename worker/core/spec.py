@@ -1,0 +1,141 @@
+"""What a job was asked to do: frozen values, valid once built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import NewType
+
+from worker.core.identity import Source, UserId
+from worker.core.layout.geometry import Fit
+from worker.core.template import EncodeTemplate
+
+ImageRef = NewType("ImageRef", str)
+"""Address of a background picture: `s3://bucket/object` or `file:///path`."""
+
+
+class Side(Enum):
+    """Where the stage of a screen-share layout lies."""
+
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class StagePolicy(Enum):
+    """Who is on the stage of a screen-share layout."""
+
+    SHARED_SCREEN = "shared_screen"
+    FIXED_USER = "fixed_user"
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """One rectangle of a custom layout as asked: fractions of the canvas, 0..1."""
+
+    pane_id: int
+    user_id: UserId
+    source: Source
+    x: float
+    y: float
+    width: float
+    height: float
+    zorder: int = 0
+    fit: Fit = Fit.COVER
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryLayout:
+    """`nine_grids_view`: equal tiles for up to 25 users."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenShareLayout:
+    """`screen_share_left` / `_right`: a stage on the named side, a strip of up to 16 users."""
+
+    side: Side
+    policy: StagePolicy = StagePolicy.SHARED_SCREEN
+    user_id: UserId | None = None
+    source: Source = Source.SCREEN
+
+
+@dataclass(frozen=True, slots=True)
+class CustomLayout:
+    """`custom`: panes pinned to users."""
+
+    panes: tuple[Pane, ...]
+
+
+Layout = GalleryLayout | ScreenShareLayout | CustomLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Backgrounds:
+    """Images behind and instead of pictures; None means plain colour."""
+
+    canvas: ImageRef | None = None
+    stage: ImageRef | None = None
+    default_user: ImageRef | None = None
+    users: Mapping[UserId, ImageRef] = field(default_factory=dict)
+
+    def for_user(self, user_id: UserId) -> ImageRef | None:
+        """The user's own image, else the default one, else None."""
+        return self.users.get(user_id, self.default_user)
+
+
+@dataclass(frozen=True, slots=True)
+class MixSpec:
+    """What to mix and how it shall look (API: mix_param). `template` None means audio only."""
+
+    room_id: str
+    template: EncodeTemplate | None
+    layout: Layout
+    backgrounds: Backgrounds = Backgrounds()
+    max_idle_s: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class TestRoomSpec:
+    """A room of our own test-room server; `url` is its WebSocket address."""
+
+    __test__ = False
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsalSpec:
+    """A room that exists only inside the worker: synthetic participants, no network.
+
+    `scenario` is the text of a scenario file (TOML).
+    """
+
+    scenario: str
+
+
+RoomSpec = TestRoomSpec | RehearsalSpec
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSpec:
+    """How the mix shall sound. `levelling` moves voices toward `target_lufs`, slowly."""
+
+    levelling: bool = True
+    target_lufs: float = -16.0
+    speakers: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One job, ready to run.
+
+    `playout_delay_ms` is spent on retransmission and jitter. `max_duration_s` None means until
+    stopped. `directory` receives `<name>.mp4` and `<name>.json`.
+    """
+
+    job_id: str
+    room: RoomSpec
+    mix: MixSpec
+    directory: Path
+    name: str
+    audio: AudioSpec = AudioSpec()
+    playout_delay_ms: int = 600
+    max_duration_s: float | None = None

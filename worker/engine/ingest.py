@@ -1,0 +1,172 @@
+"""One video track from encoded frames to the picture a tick shows.
+
+Frames wait encoded until shortly before their room time (a decoded second of 720p is forty
+megabytes, an encoded one a fifth), then go to the track's decoder thread one batch at a time.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+from worker.core.clockmap import ClockMap
+from worker.core.identity import Source, Track
+from worker.core.playout import VideoPlayout
+from worker.core.timing import NS_PER_MS, NS_PER_S
+from worker.errors import MediaError
+from worker.ports import EncodedFrame, Picture, VideoDecoder
+
+log = logging.getLogger(__name__)
+
+DECODE_LEAD_NS = 100 * NS_PER_MS
+"""Frames are decoded this long before they are shown, so that a busy moment costs no frame."""
+
+QUEUE_FRAMES = 300
+QUEUE_BYTES = 8 << 20
+"""Bounds of the encoded queue; beyond them it is shed to the next keyframe."""
+
+BATCH_FRAMES = 8
+"""At most this many frames of a track are at its decoder at once."""
+
+BEHIND_NS = NS_PER_S
+"""A decoder this far behind the picture on show gives up and waits for the next keyframe."""
+
+
+class VideoIngest:
+    """Owned by the event loop's thread; only `decoder.decode` runs elsewhere."""
+
+    def __init__(
+        self,
+        *,
+        track: Track,
+        clock_map: ClockMap,
+        decoder: VideoDecoder,
+        executor: Executor,
+        request_keyframe: Callable[[], None],
+    ) -> None:
+        self.track = track
+        self.ended_ns: int | None = None
+        self.frames_decoded = 0
+        self.frames_shed = 0
+        self.decode_errors = 0
+        self._clock_map = clock_map
+        self._decoder = decoder
+        self._executor = executor
+        self._request_keyframe = request_keyframe
+        self._queue: deque[EncodedFrame] = deque()
+        self._queue_bytes = 0
+        self._awaits_keyframe = True
+        self._decoding: asyncio.Future[Sequence[tuple[int, Picture]]] | None = None
+        self._failure: BaseException | None = None
+        self._wanted = True
+        self._playout: VideoPlayout[Picture] = VideoPlayout(
+            screen=track.source is Source.SCREEN
+        )
+
+    def push(self, frame: EncodedFrame) -> None:
+        """Queue a frame that arrived."""
+        if self._awaits_keyframe:
+            if not frame.keyframe:
+                self.frames_shed += 1
+                return
+            self._awaits_keyframe = False
+        if not self._wanted and frame.keyframe:
+            self._clear()
+        self._queue.append(frame)
+        self._queue_bytes += len(frame.data)
+        if len(self._queue) > QUEUE_FRAMES or self._queue_bytes > QUEUE_BYTES:
+            self._shed()
+
+    def show(self, room_ns: int) -> Picture | None:
+        """The picture for room time *room_ns*, and get the next ones decoded."""
+        self._wanted = True
+        self._advance(room_ns)
+        return self._playout.pick(room_ns)
+
+    def hide(self) -> None:
+        """Nobody sees the track now: stop decoding, keep what starts at the newest keyframe."""
+        if self._wanted:
+            self._wanted = False
+            self._playout.clear()
+
+    def _advance(self, room_ns: int) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._decoding is not None:
+            return
+        batch: list[tuple[int, EncodedFrame]] = []
+        while self._queue and len(batch) < BATCH_FRAMES:
+            frame = self._queue[0]
+            capture_ns = self._clock_map.capture_ns(
+                frame.track_id, frame.epoch, frame.rtp_timestamp
+            )
+            if capture_ns > room_ns + DECODE_LEAD_NS:
+                break
+            if capture_ns < room_ns - BEHIND_NS and not frame.keyframe:
+                self._shed()
+                continue
+            self._queue.popleft()
+            self._queue_bytes -= len(frame.data)
+            batch.append((capture_ns, frame))
+        if batch:
+            loop = asyncio.get_running_loop()
+            self._decoding = loop.run_in_executor(self._executor, self._decode, batch)
+            self._decoding.add_done_callback(self._decoded)
+
+    def _decode(self, batch: Sequence[tuple[int, EncodedFrame]]) -> Sequence[tuple[int, Picture]]:
+        """On the decoder thread. What was decoded before a damaged frame is still returned."""
+        pictures: list[tuple[int, Picture]] = []
+        for capture_ns, frame in batch:
+            try:
+                picture = self._decoder.decode(frame)
+            except MediaError as exc:
+                log.info("undecodable frame", extra={"track": frame.track_id, "why": str(exc)})
+                raise _Undecodable(pictures) from exc
+            if picture is not None:
+                pictures.append((capture_ns, picture))
+        return pictures
+
+    def _decoded(self, future: asyncio.Future[Sequence[tuple[int, Picture]]]) -> None:
+        self._decoding = None
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, _Undecodable):
+            pictures = error.pictures
+            self.decode_errors += 1
+            self._shed()
+        elif error is not None:
+            self._failure = error
+            return
+        else:
+            pictures = future.result()
+        for capture_ns, picture in pictures:
+            self.frames_decoded += 1
+            self._playout.push(picture, capture_ns)
+
+    def _shed(self) -> None:
+        """Drop up to the next queued keyframe, or everything and ask for one."""
+        self._pop()
+        while self._queue and not self._queue[0].keyframe:
+            self._pop()
+        if not self._queue:
+            self._awaits_keyframe = True
+            self._request_keyframe()
+
+    def _pop(self) -> None:
+        if self._queue:
+            self._queue_bytes -= len(self._queue.popleft().data)
+            self.frames_shed += 1
+
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._queue_bytes = 0
+
+
+class _Undecodable(Exception):
+    """Carries the pictures decoded before the damaged frame over the thread boundary."""
+
+    def __init__(self, pictures: Sequence[tuple[int, Picture]]) -> None:
+        super().__init__()
+        self.pictures = pictures

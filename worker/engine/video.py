@@ -1,0 +1,134 @@
+"""The video lane: one frame per tick, composed at its instant, encoded beside the next one."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from worker.core.identity import TrackId
+from worker.core.layout.scene import Scene
+from worker.core.timing import tick_ns
+from worker.engine.director import Director
+from worker.engine.ingest import VideoIngest
+from worker.engine.mailbox import Mailbox, Overflow
+from worker.ports import Canvas, Clock, Compositor, EncodedPacket, Picture, VideoEncoder
+
+log = logging.getLogger(__name__)
+
+ENCODE_QUEUE = 4
+"""Composed frames waiting for the encoder; when it is full, composing waits and ticks get late."""
+
+LATE_TICKS = 3
+"""From this many frames behind on, frames are duplicated instead of composed until caught up."""
+
+
+@dataclass(slots=True)
+class VideoCounters:
+    """What became of the ticks of one job."""
+
+    frames: int = 0
+    late: int = 0
+    """Composing began more than one frame period after its instant."""
+    duplicated: int = 0
+    """Repeated instead of composed, to catch up."""
+    first_live_frame: int | None = None
+    """First tick that showed a decoded picture."""
+    worst_lag_ms: float = 0.0
+
+
+class VideoLane:
+    """Runs from tick 0 to the tick the job ends at; `end` may be set while it runs."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        director: Director,
+        tracks: Mapping[TrackId, VideoIngest],
+        compositor: Compositor,
+        encoder: VideoEncoder,
+        fps: int,
+        deliver: Callable[[Sequence[EncodedPacket]], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._director = director
+        self._tracks = tracks
+        self._compositor = compositor
+        self._encoder = encoder
+        self._fps = fps
+        self._deliver = deliver
+        self._composed: Mailbox[tuple[int, Canvas]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
+        self._compose_thread = ThreadPoolExecutor(1, "compose")
+        self._encode_thread = ThreadPoolExecutor(1, "encode")
+        self.end_tick: int | None = None
+        self.counters = VideoCounters()
+
+    async def run(self, origin_ns: int, delay_ns: int) -> None:
+        """Compose tick k at origin + k/fps + delay until `end_tick`; then flush the encoder."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._compose_all(origin_ns, delay_ns), name="video:compose")
+                group.create_task(self._encode_all(), name="video:encode")
+        finally:
+            # Never waited for: a cancelled job must not hang on a codec call in flight, and the
+            # threads end with it.
+            self._compose_thread.shutdown(wait=False)
+            self._encode_thread.shutdown(wait=False)
+
+    async def _compose_all(self, origin_ns: int, delay_ns: int) -> None:
+        loop = asyncio.get_running_loop()
+        period_ns = tick_ns(1, self._fps)
+        tick = 0
+        while self.end_tick is None or tick < self.end_tick:
+            room_ns = origin_ns + tick_ns(tick, self._fps)
+            due_ns = room_ns + delay_ns
+            await self._clock.sleep_until_ns(due_ns)
+            if self.end_tick is not None and tick >= self.end_tick:
+                break
+            lag_ns = self._clock.now_ns() - due_ns
+            self._count(lag_ns, period_ns)
+            scene = self._director.scene_at(room_ns)
+            pictures = self._pictures(scene, room_ns)
+            if lag_ns > LATE_TICKS * period_ns and tick > 0:
+                self.counters.duplicated += 1
+                canvas = self._compositor.repeat()
+            else:
+                canvas = await loop.run_in_executor(
+                    self._compose_thread, self._compositor.compose, scene, pictures
+                )
+            if pictures and self.counters.first_live_frame is None:
+                self.counters.first_live_frame = tick
+            await self._composed.put((tick, canvas))
+            tick += 1
+        self._composed.close()
+
+    def _count(self, lag_ns: int, period_ns: int) -> None:
+        self.counters.worst_lag_ms = max(self.counters.worst_lag_ms, lag_ns / 1e6)
+        if lag_ns > period_ns:
+            self.counters.late += 1
+
+    def _pictures(self, scene: Scene, room_ns: int) -> dict[TrackId, Picture]:
+        shown = {tile.track_id for tile in scene.tiles if tile.track_id is not None}
+        pictures: dict[TrackId, Picture] = {}
+        for track_id, ingest in self._tracks.items():
+            if track_id not in shown:
+                ingest.hide()
+            elif (picture := ingest.show(room_ns)) is not None:
+                pictures[track_id] = picture
+        return pictures
+
+    async def _encode_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (item := await self._composed.get()) is not None:
+            tick, canvas = item
+            packets = await loop.run_in_executor(self._encode_thread, self._encode, tick, canvas)
+            self.counters.frames += 1
+            await self._deliver(packets)
+        await self._deliver(await loop.run_in_executor(self._encode_thread, self._encoder.flush))
+
+    def _encode(self, tick: int, canvas: Canvas) -> Sequence[EncodedPacket]:
+        try:
+            return self._encoder.encode(canvas, tick, keyframe=False)
+        finally:
+            canvas.release()

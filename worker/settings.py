@@ -1,0 +1,87 @@
+"""Process settings: one frozen tree from one TOML file and the environment.
+
+`configs/worker.toml` is the manual; a test compares it with these classes. An environment
+variable `MIXWORKER_<SECTION>__<KEY>` overrides the file; lists are separated by commas.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worker.errors import InvalidField
+
+ENVIRONMENT_PREFIX = "MIXWORKER_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LogSettings(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class IceSettingsSection(_Section):
+    host_addresses: tuple[str, ...] = ()
+
+
+class RoomSettings(_Section):
+    connect_timeout_s: float = Field(30.0, gt=0, le=600)
+
+
+class VideoSettings(_Section):
+    preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"
+    ] = "superfast"
+    encoder_threads: int = Field(1, ge=1, le=64)
+    decoder_threads: int = Field(2, ge=1, le=16)
+
+
+class StopSettings(_Section):
+    grace_s: float = Field(25.0, gt=0, le=600)
+
+
+class Settings(_Section):
+    """Everything an operator can set."""
+
+    log: LogSettings = LogSettings()
+    ice: IceSettingsSection = IceSettingsSection()
+    room: RoomSettings = RoomSettings()
+    video: VideoSettings = VideoSettings()
+    stop: StopSettings = StopSettings()
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from *path* (defaults when None), overridden by *environment* (the process's).
+
+    Raises `InvalidField` that names the key, for unknown keys too.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as exc:
+            raise InvalidField(str(path), exc.strerror or "cannot be read") from exc
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise InvalidField(str(path), f"is not TOML: {exc}") from exc
+    for name, value in (os.environ if environment is None else environment).items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or "__" not in name:
+            continue
+        section, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__", 1)
+        field = getattr(Settings.model_fields.get(section), "annotation", None)
+        is_list = field is not None and "tuple" in str(
+            getattr(field.model_fields.get(key), "annotation", "")
+        )
+        table = tree.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise InvalidField(section, "must be a table")
+        table[key] = [item for item in value.split(",") if item] if is_list else value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as exc:
+        error = exc.errors()[0]
+        raise InvalidField(".".join(map(str, error["loc"])), error["msg"]) from exc

@@ -1,0 +1,1 @@
+"""Encoded packets to a destination: one file per kind of sink."""

@@ -1,0 +1,181 @@
+"""Rooms and who is in them: messages in, deliveries out. Pure, so its rules read as tests.
+
+Media never comes here: every subscriber connects to every publisher, and the lobby only says
+who is there and passes their signals on.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from worker.core.identity import UserId
+from worker.errors import InvalidField, RoomRefused
+from worker.testroom.protocol import (
+    Join,
+    Json,
+    PeerId,
+    Publish,
+    PublishedTrack,
+    Role,
+    Signal,
+    encode,
+    encode_signal,
+    tracks_json,
+)
+
+MAX_ROOMS = 64
+MAX_PARTICIPANTS = 100
+MAX_RECORDERS = 16
+"""Counted apart from the participants, so that a full room can still be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One connection that has joined."""
+
+    peer_id: PeerId
+    room: str
+    user_id: UserId
+    name: str
+    role: Role
+    tracks: tuple[PublishedTrack, ...] = ()
+
+    def listing(self) -> Json:
+        """The peer as others see it."""
+        return {
+            "id": self.peer_id,
+            "user_id": self.user_id,
+            "name": self.name,
+            "tracks": tracks_json(self.tracks),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message for some peers."""
+
+    to: tuple[PeerId, ...]
+    text: str
+
+
+class Lobby:
+    """All rooms of one server. A room begins with its first peer and ends with its last."""
+
+    def __init__(self, *, token: str | None = None) -> None:
+        self._token = token
+        self._rooms: dict[str, dict[PeerId, Peer]] = {}
+        self._room_of: dict[PeerId, str] = {}
+
+    def join(self, peer_id: PeerId, join: Join) -> Sequence[Delivery]:
+        """Let *peer_id* in. A user may be there more than once, the newest presence last.
+
+        Raises `RoomRefused` for a wrong token and when there is no room left.
+        """
+        self._admit(join)
+        room = self._rooms.setdefault(join.room, {})
+        participants = [
+            peer.listing() for peer in room.values() if peer.role is Role.PUBLISHER
+        ]
+        peer = Peer(peer_id, join.room, join.user_id, join.name, join.role)
+        others = tuple(room)
+        room[peer_id] = peer
+        self._room_of[peer_id] = join.room
+        deliveries = [
+            _message((peer_id,), type="welcome", id=peer_id, participants=participants)
+        ]
+        if peer.role is Role.PUBLISHER:
+            deliveries.append(_message(others, type="joined", participant=peer.listing()))
+            deliveries.append(_recorders((peer_id,), room.values()))
+        else:
+            deliveries.append(_recorders(tuple(room), room.values()))
+        return deliveries
+
+    def publish(self, peer_id: PeerId, publish: Publish) -> Sequence[Delivery]:
+        """Take the new list of *peer_id*'s tracks. Raises `InvalidField` for a subscriber."""
+        room = self._room(peer_id)
+        peer = room[peer_id]
+        if peer.role is Role.SUBSCRIBER:
+            raise InvalidField("type", "a subscriber has no tracks")
+        room[peer_id] = replace(peer, tracks=publish.tracks)
+        tracks = tracks_json(publish.tracks)
+        return [_message(_others(room, peer_id), type="tracks", id=peer_id, tracks=tracks)]
+
+    def relay(self, sender: PeerId, signal: Signal) -> Sequence[Delivery]:
+        """Pass *signal* on; nothing when its receiver is not in the room (it may just have left).
+
+        Raises `InvalidField` when a peer signals to itself.
+        """
+        if signal.to == sender:
+            raise InvalidField("to", "is yourself")
+        if signal.to not in self._room(sender):
+            return []
+        return [Delivery((signal.to,), encode_signal(sender, signal.data))]
+
+    def leave(self, peer_id: PeerId) -> Sequence[Delivery]:
+        """Forget *peer_id*. Publishers are told of a subscriber too: they free its connection."""
+        room = self._room(peer_id)
+        peer = room.pop(peer_id)
+        del self._room_of[peer_id]
+        if not room:
+            del self._rooms[peer.room]
+            return []
+        if peer.role is Role.PUBLISHER:
+            return [_message(tuple(room), type="left", id=peer_id)]
+        publishers = tuple(p.peer_id for p in room.values() if p.role is Role.PUBLISHER)
+        return [
+            _message(publishers, type="left", id=peer_id),
+            _recorders(tuple(room), room.values()),
+        ]
+
+    def listing(self) -> Json:
+        """Who is where; of a user who is in a room more than once the newest presence."""
+        return {
+            "rooms": [
+                {
+                    "room": name,
+                    "participants": [peer.listing() for peer in _newest(room.values())],
+                    "recorders": _count(room.values(), Role.SUBSCRIBER),
+                }
+                for name, room in self._rooms.items()
+            ]
+        }
+
+    def _admit(self, join: Join) -> None:
+        if self._token is not None and not _same(join.token or "", self._token):
+            raise RoomRefused("token: missing or wrong")
+        room = self._rooms.get(join.room)
+        if room is None:
+            if len(self._rooms) >= MAX_ROOMS:
+                raise RoomRefused(f"room: there are {MAX_ROOMS} rooms already")
+            return
+        limit = MAX_PARTICIPANTS if join.role is Role.PUBLISHER else MAX_RECORDERS
+        if _count(room.values(), join.role) >= limit:
+            raise RoomRefused(f"room: is full with {limit} {join.role.value}s")
+
+    def _room(self, peer_id: PeerId) -> dict[PeerId, Peer]:
+        return self._rooms[self._room_of[peer_id]]
+
+
+def _message(to: tuple[PeerId, ...], **message: object) -> Delivery:
+    return Delivery(to, encode(message))
+
+
+def _recorders(to: tuple[PeerId, ...], peers: Iterable[Peer]) -> Delivery:
+    return _message(to, type="recorders", count=_count(peers, Role.SUBSCRIBER))
+
+
+def _count(peers: Iterable[Peer], role: Role) -> int:
+    return sum(peer.role is role for peer in peers)
+
+
+def _others(room: Iterable[PeerId], peer_id: PeerId) -> tuple[PeerId, ...]:
+    return tuple(other for other in room if other != peer_id)
+
+
+def _newest(peers: Iterable[Peer]) -> Iterable[Peer]:
+    return {peer.user_id: peer for peer in peers if peer.role is Role.PUBLISHER}.values()
+
+
+def _same(given: str, expected: str) -> bool:
+    """Compares in a time that does not tell how much of *given* was right."""
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
