@@ -1,6 +1,6 @@
-"""python -m worker."""
+"""python -m worker, and the command `mixworker`."""
 
-from worker.cli import main
+from worker.cli.commands import main
 
 if __name__ == "__main__":
     main()

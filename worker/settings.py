@@ -37,7 +37,7 @@ class VideoSettings(_Section):
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"
     ] = "superfast"
-    encoder_threads: int = Field(1, ge=1, le=64)
+    encoder_threads: int = Field(0, ge=0, le=64)
     decoder_threads: int = Field(2, ge=1, le=16)
 
 

@@ -81,6 +81,12 @@ class Backgrounds:
         """The user's own image, else the default one, else None."""
         return self.users.get(user_id, self.default_user)
 
+    @property
+    def images(self) -> tuple[ImageRef, ...]:
+        """Every image named, each once."""
+        named = (self.canvas, self.stage, self.default_user, *self.users.values())
+        return tuple(dict.fromkeys(image for image in named if image is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class MixSpec:

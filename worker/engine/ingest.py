@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from worker.core.clockmap import ClockMap
-from worker.core.identity import Source, Track
-from worker.core.playout import VideoPlayout
+from worker.core.identity import Track
+from worker.core.playout import VideoPlayout, hold_ns
 from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.errors import MediaError
 from worker.ports import EncodedFrame, Picture, VideoDecoder
@@ -50,7 +50,7 @@ class VideoIngest:
         self.frames_decoded = 0
         self.frames_shed = 0
         self.decode_errors = 0
-        self._clock_map = clock_map
+        self.clock_map = clock_map
         self._decoder = decoder
         self._executor = executor
         self._request_keyframe = request_keyframe
@@ -60,9 +60,16 @@ class VideoIngest:
         self._decoding: asyncio.Future[Sequence[tuple[int, Picture]]] | None = None
         self._failure: BaseException | None = None
         self._wanted = True
-        self._playout: VideoPlayout[Picture] = VideoPlayout(
-            screen=track.source is Source.SCREEN
-        )
+        self._playout: VideoPlayout[Picture] = VideoPlayout(hold_ns(track.source))
+
+    def facts(self) -> dict[str, int]:
+        """Counters for the result."""
+        return {
+            "frames_decoded": self.frames_decoded,
+            "frames_shed": self.frames_shed,
+            "frames_shown": self._playout.statistics.shown,
+            "decode_errors": self.decode_errors,
+        }
 
     def push(self, frame: EncodedFrame) -> None:
         """Queue a frame that arrived."""
@@ -98,12 +105,13 @@ class VideoIngest:
         batch: list[tuple[int, EncodedFrame]] = []
         while self._queue and len(batch) < BATCH_FRAMES:
             frame = self._queue[0]
-            capture_ns = self._clock_map.capture_ns(
+            capture_ns = self.clock_map.capture_ns(
                 frame.track_id, frame.epoch, frame.rtp_timestamp
             )
-            if capture_ns > room_ns + DECODE_LEAD_NS:
+            if capture_ns is not None and capture_ns > room_ns + DECODE_LEAD_NS:
                 break
-            if capture_ns < room_ns - BEHIND_NS and not frame.keyframe:
+            too_old = capture_ns is None or capture_ns < room_ns - BEHIND_NS
+            if capture_ns is None or (too_old and not frame.keyframe):
                 self._shed()
                 continue
             self._queue.popleft()

@@ -1,7 +1,7 @@
 """Where the room delivers: routes frames to their tracks and events to the director."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from worker.core.identity import (
     Kind,
     Participant,
     ParticipantId,
+    Source,
     Track,
     TrackId,
 )
@@ -48,7 +49,13 @@ class Attendance:
     joined_ns: int
     left_ns: int | None = None
     tracks: dict[TrackId, Track] = field(default_factory=dict)
+    live: set[TrackId] = field(default_factory=set)
+    """Tracks published now."""
     clock_map: ClockMap = field(default_factory=ClockMap)
+    av_offset_ms: float | None = None
+    """By how much camera lags microphone as they arrive, last known; playout takes it out."""
+    ended: dict[TrackId, dict[str, int]] = field(default_factory=dict)
+    """What became of the frames of tracks that are gone."""
 
 
 class Intake:
@@ -61,7 +68,7 @@ class Intake:
         kit: MediaKit,
         schedule: Callable[[int, RoomEvent], None],
         request_keyframe: Callable[[TrackId], None],
-        decoder_threads: list[Executor],
+        decoder_threads: Sequence[Executor],
         video: bool,
     ) -> None:
         self._clock = clock
@@ -88,14 +95,9 @@ class Intake:
         return self._audio
 
     @property
-    def publishers(self) -> int:
-        """Participants present who publish at least one track now."""
-        return sum(
-            1
-            for attendance in self.attendance.values()
-            if attendance.left_ns is None
-            and any(not self._ended(track_id) for track_id in attendance.tracks)
-        )
+    def present(self) -> int:
+        """Participants who are there, publishing or not; pure receivers are none (API 5)."""
+        return sum(1 for attendance in self.attendance.values() if attendance.left_ns is None)
 
     def on_event(self, event: RoomEvent) -> None:
         now_ns = self._clock.now_ns()
@@ -112,16 +114,13 @@ class Intake:
             case TrackPublished(track):
                 self._published(track)
             case TrackEnded(track_id):
-                self._ended_at(track_id, now_ns)
-            case TrackMuted(track_id, muted):
-                if (video := self._video.get(track_id)) is not None and not muted:
-                    video.expect_keyframe()
+                self._ended(track_id, now_ns)
+            case TrackMuted():
+                pass
         self._schedule(now_ns, event)
 
     def on_frame(self, frame: EncodedFrame) -> None:
-        video = self._video.get(frame.track_id)
-        audio = None if video is not None else self._audio.get(frame.track_id)
-        ingest = video or audio
+        ingest = self._ingest(frame.track_id)
         if ingest is None:
             self.unknown_frames += 1
             return
@@ -136,7 +135,7 @@ class Intake:
         ingest.push(frame)
 
     def on_sender_report(self, report: SenderReport) -> None:
-        ingest = self._video.get(report.track_id) or self._audio.get(report.track_id)
+        ingest = self._ingest(report.track_id)
         if ingest is not None:
             ingest.clock_map.observe_report(
                 report.track_id,
@@ -146,12 +145,32 @@ class Intake:
                 report.arrival_ns,
             )
 
-    def forget(self, room_ns: int) -> None:
-        """Drop the tracks that ended well before room time *room_ns*."""
-        for tracks in (self._video, self._audio):
-            for track_id, ingest in list(tracks.items()):
-                if ingest.ended_ns is not None and ingest.ended_ns + FORGET_NS < room_ns:
-                    del tracks[track_id]
+    def look_back(self, now_ns: int) -> None:
+        """Measure what is wanted in the result, and drop tracks that ended a while ago."""
+        for attendance in self.attendance.values():
+            if attendance.left_ns is None:
+                offset_ms = _av_offset_ms(attendance)
+                if offset_ms is not None:
+                    attendance.av_offset_ms = offset_ms
+            for track_id in list(attendance.tracks):
+                ingest = self._ingest(track_id)
+                if (
+                    ingest is not None
+                    and ingest.ended_ns is not None
+                    and ingest.ended_ns + FORGET_NS < now_ns
+                ):
+                    attendance.ended[track_id] = ingest.facts()
+                    attendance.clock_map.remove(track_id)
+                    self._video.pop(track_id, None)
+                    self._audio.pop(track_id, None)
+
+    def track_facts(self, attendance: Attendance, track_id: TrackId) -> dict[str, int]:
+        """What became of the frames of one track, gone or not."""
+        ingest = self._ingest(track_id)
+        return attendance.ended.get(track_id, {}) if ingest is None else ingest.facts()
+
+    def _ingest(self, track_id: TrackId) -> VideoIngest | AudioIngest | None:
+        return self._video.get(track_id) or self._audio.get(track_id)
 
     def _published(self, track: Track) -> None:
         attendance = self.attendance.get(track.participant_id)
@@ -159,6 +178,7 @@ class Intake:
             log.warning("track of an unknown participant", extra={"track": track.track_id})
             return
         attendance.tracks[track.track_id] = track
+        attendance.live.add(track.track_id)
         if track.kind is Kind.AUDIO:
             self._audio[track.track_id] = AudioIngest(
                 track=track,
@@ -180,14 +200,26 @@ class Intake:
         attendance = self.attendance.get(participant_id)
         if attendance is not None and attendance.left_ns is None:
             attendance.left_ns = now_ns
-            for track_id in attendance.tracks:
-                self._ended_at(track_id, now_ns)
+            for track_id in list(attendance.live):
+                self._ended(track_id, now_ns)
 
-    def _ended_at(self, track_id: TrackId, now_ns: int) -> None:
-        ingest = self._video.get(track_id) or self._audio.get(track_id)
+    def _ended(self, track_id: TrackId, now_ns: int) -> None:
+        for attendance in self.attendance.values():
+            attendance.live.discard(track_id)
+        ingest = self._ingest(track_id)
         if ingest is not None and ingest.ended_ns is None:
             ingest.ended_ns = now_ns
 
-    def _ended(self, track_id: TrackId) -> bool:
-        ingest = self._video.get(track_id) or self._audio.get(track_id)
-        return ingest is None or ingest.ended_ns is not None
+
+def _av_offset_ms(attendance: Attendance) -> float | None:
+    newest = {
+        (track.kind, track.source): track_id
+        for track_id, track in attendance.tracks.items()
+        if track_id in attendance.live
+    }
+    microphone = newest.get((Kind.AUDIO, Source.MICROPHONE))
+    camera = newest.get((Kind.VIDEO, Source.CAMERA))
+    if microphone is None or camera is None:
+        return None
+    offset_ms = attendance.clock_map.av_offset_ms(microphone, camera)
+    return None if offset_ms is None else round(offset_ms, 1)

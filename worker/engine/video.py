@@ -12,7 +12,7 @@ from worker.core.timing import tick_ns
 from worker.engine.director import Director
 from worker.engine.ingest import VideoIngest
 from worker.engine.mailbox import Mailbox, Overflow
-from worker.ports import Canvas, Clock, Compositor, EncodedPacket, Picture, VideoEncoder
+from worker.ports import Canvas, Clock, Compositor, EncodedPacket, Picture, VideoEncoder, VideoStream
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +56,18 @@ class VideoLane:
         self._tracks = tracks
         self._compositor = compositor
         self._encoder = encoder
-        self._fps = fps
+        self.fps = fps
         self._deliver = deliver
         self._composed: Mailbox[tuple[int, Canvas]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
         self._compose_thread = ThreadPoolExecutor(1, "compose")
         self._encode_thread = ThreadPoolExecutor(1, "encode")
         self.end_tick: int | None = None
         self.counters = VideoCounters()
+
+    @property
+    def stream(self) -> VideoStream:
+        """What muxers must know of the video."""
+        return self._encoder.stream
 
     async def run(self, origin_ns: int, delay_ns: int) -> None:
         """Compose tick k at origin + k/fps + delay until `end_tick`; then flush the encoder."""
@@ -78,10 +83,10 @@ class VideoLane:
 
     async def _compose_all(self, origin_ns: int, delay_ns: int) -> None:
         loop = asyncio.get_running_loop()
-        period_ns = tick_ns(1, self._fps)
+        period_ns = tick_ns(1, self.fps)
         tick = 0
         while self.end_tick is None or tick < self.end_tick:
-            room_ns = origin_ns + tick_ns(tick, self._fps)
+            room_ns = origin_ns + tick_ns(tick, self.fps)
             due_ns = room_ns + delay_ns
             await self._clock.sleep_until_ns(due_ns)
             if self.end_tick is not None and tick >= self.end_tick:

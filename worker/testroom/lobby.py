@@ -73,16 +73,12 @@ class Lobby:
         """
         self._admit(join)
         room = self._rooms.setdefault(join.room, {})
-        participants = [
-            peer.listing() for peer in room.values() if peer.role is Role.PUBLISHER
-        ]
+        participants = [peer.listing() for peer in room.values() if peer.role is Role.PUBLISHER]
         peer = Peer(peer_id, join.room, join.user_id, join.name, join.role)
         others = tuple(room)
         room[peer_id] = peer
         self._room_of[peer_id] = join.room
-        deliveries = [
-            _message((peer_id,), type="welcome", id=peer_id, participants=participants)
-        ]
+        deliveries = [_message((peer_id,), type="welcome", id=peer_id, participants=participants)]
         if peer.role is Role.PUBLISHER:
             deliveries.append(_message(others, type="joined", participant=peer.listing()))
             deliveries.append(_recorders((peer_id,), room.values()))

@@ -7,6 +7,7 @@ chroma of its person. Everything is sized by the shorter side, so that a tile of
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,14 @@ _CHECK_START = 0xA5
 """Makes an all-black or all-white code fail its check."""
 _CORNER_INSET = 0.06
 _CORNER_SIZE = 0.12
+_CORNER_SHARES = (_CORNER_INSET, 1 - _CORNER_INSET - _CORNER_SIZE)
+_GRID = 4
+"""Points per direction at which a cell or patch is sampled."""
+
+Box = tuple[float, float, float, float]
+"""x, y, width, height in source px."""
+Points = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns to index a plane with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +105,26 @@ def is_flash_instant(frame: int, fps: int) -> bool:
 def draw(planes: VideoPlanes, counter: int, *, flash: bool) -> None:
     """Draw the box with *counter* (mod 65536) and the flash area into *planes*, in place."""
     size = planes.size
-    view = View.of(size, size)
     top, left = _code_origin(size)
     short = min(size.width, size.height)
     margin = _QUIET * short
     _fill(
         planes,
-        view,
-        (left - margin, top - margin, _CODE_WIDTH * short + 2 * margin, _HEIGHT * short + 2 * margin),
+        (
+            left - margin,
+            top - margin,
+            _CODE_WIDTH * short + 2 * margin,
+            _HEIGHT * short + 2 * margin,
+        ),
         BLACK,
         neutral=True,
     )
     for row, column, is_white in _cells(counter):
         if is_white:
             cell = _CELL * short
-            _fill(planes, view, (left + column * cell, top + row * cell, cell, cell), WHITE)
+            _fill(planes, (left + column * cell, top + row * cell, cell, cell), WHITE)
     if flash:
-        _fill(planes, view, _flash_box(size), WHITE)
+        _fill(planes, _flash_box(size), WHITE)
 
 
 def read(planes: VideoPlanes, view: View) -> Reading:
@@ -126,40 +138,92 @@ def read(planes: VideoPlanes, view: View) -> Reading:
 
 def read_counter(luma: NDArray[np.uint8], view: View) -> int | None:
     """The counter in a tile's *luma* (h, w), or None when it cannot be trusted."""
-    top, left = _code_origin(view.source)
-    cell = _CELL * min(view.source.width, view.source.height)
-    bits = 0
-    for index in range(COLUMNS * ROWS):
-        row, column = divmod(index, COLUMNS)
-        level = _inner_mean(luma, view, (left + column * cell, top + row * cell, cell, cell))
-        if level is None or abs(level - _THRESHOLD) < _DOUBT:
-            return None
-        bits = bits << 1 | (level > _THRESHOLD)
+    cells = _code_points(view)
+    if cells is None:
+        return None
+    levels = luma[cells].mean(axis=1)
+    if np.any(np.abs(levels - _THRESHOLD) < _DOUBT):
+        return None
+    bits = int.from_bytes(np.packbits(levels > _THRESHOLD).tobytes(), "big")
     counter, check = bits >> 8, bits & 0xFF
     return counter if check == check_of(counter) else None
 
 
 def read_flash(luma: NDArray[np.uint8], view: View) -> bool:
     """Whether the flash area of a tile is white."""
-    level = _inner_mean(luma, view, _flash_box(view.source))
-    return level is not None and level > _THRESHOLD
+    points = _points(view, (_flash_box(view.source),))
+    return points is not None and float(luma[points].mean()) > _THRESHOLD
 
 
 def read_corners(planes: VideoPlanes, view: View) -> tuple[tuple[float, float], ...]:
     """Mean (u, v) of a patch near each visible corner of the picture in the tile."""
-    left, right = max(0.0, view.offset_x), min(view.tile.width, view.tile.width - view.offset_x)
-    top, bottom = max(0.0, view.offset_y), min(view.tile.height, view.tile.height - view.offset_y)
-    width, height = right - left, bottom - top
-    corners = []
-    for y_share in (_CORNER_INSET, 1 - _CORNER_INSET - _CORNER_SIZE):
-        for x_share in (_CORNER_INSET, 1 - _CORNER_INSET - _CORNER_SIZE):
-            x, y = left + x_share * width, top + y_share * height
-            patch = (
-                _span(y / 2, (y + _CORNER_SIZE * height) / 2),
-                _span(x / 2, (x + _CORNER_SIZE * width) / 2),
-            )
-            corners.append((float(planes.u[patch].mean()), float(planes.v[patch].mean())))
-    return tuple(corners)
+    points = _corner_points(view)
+    u, v = planes.u[points].mean(axis=1), planes.v[points].mean(axis=1)
+    return tuple((float(each_u), float(each_v)) for each_u, each_v in zip(u, v, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _code_points(view: View) -> Points | None:
+    top, left = _code_origin(view.source)
+    cell = _CELL * min(view.source.width, view.source.height)
+    return _points(
+        view,
+        tuple(
+            (left + column * cell, top + row * cell, cell, cell)
+            for row in range(ROWS)
+            for column in range(COLUMNS)
+        ),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _points(view: View, boxes: tuple[Box, ...]) -> Points | None:
+    """Tile (rows, columns), each (boxes, 16): a grid over the middle half of each source box.
+
+    None when a point is cropped away.
+    """
+    grids = [
+        _grid(
+            view.offset_x + (x + width / 4) * view.scale,
+            view.offset_y + (y + height / 4) * view.scale,
+            width / 2 * view.scale,
+            height / 2 * view.scale,
+        )
+        for x, y, width, height in boxes
+    ]
+    rows = np.stack([grid[0] for grid in grids])
+    columns = np.stack([grid[1] for grid in grids])
+    if min(rows.min(), columns.min()) < 0:
+        return None
+    if rows.max() >= view.tile.height or columns.max() >= view.tile.width:
+        return None
+    return rows, columns
+
+
+@lru_cache(maxsize=1024)
+def _corner_points(view: View) -> Points:
+    """Chroma (rows, columns), each (4, 16), of patches near the picture's visible corners."""
+    left, top = max(0.0, view.offset_x), max(0.0, view.offset_y)
+    width, height = view.tile.width - 2 * left, view.tile.height - 2 * top
+    grids = [
+        _grid(
+            (left + x_share * width) / 2,
+            (top + y_share * height) / 2,
+            _CORNER_SIZE * width / 2,
+            _CORNER_SIZE * height / 2,
+        )
+        for y_share in _CORNER_SHARES
+        for x_share in _CORNER_SHARES
+    ]
+    return np.stack([grid[0] for grid in grids]), np.stack([grid[1] for grid in grids])
+
+
+def _grid(x: float, y: float, width: float, height: float) -> Points:
+    """Rows and columns, each (16,), of the pixels nearest to a 4 x 4 grid in a box."""
+    steps = (np.arange(_GRID) + 0.5) / _GRID
+    rows = np.floor(y + steps * height).astype(np.intp)
+    columns = np.floor(x + steps * width).astype(np.intp)
+    return np.repeat(rows, _GRID), np.tile(columns, _GRID)
 
 
 def _cells(counter: int) -> list[tuple[int, int, bool]]:
@@ -177,7 +241,7 @@ def _code_origin(size: Size) -> tuple[float, float]:
     return (size.height - _HEIGHT * short) / 2, (size.width - _CODE_WIDTH * short) / 2
 
 
-def _flash_box(size: Size) -> tuple[float, float, float, float]:
+def _flash_box(size: Size) -> Box:
     short = min(size.width, size.height)
     top, left = _code_origin(size)
     return (
@@ -188,14 +252,7 @@ def _flash_box(size: Size) -> tuple[float, float, float, float]:
     )
 
 
-def _fill(
-    planes: VideoPlanes,
-    view: View,
-    box: tuple[float, float, float, float],
-    luma: int,
-    *,
-    neutral: bool = False,
-) -> None:
+def _fill(planes: VideoPlanes, box: Box, luma: int, *, neutral: bool = False) -> None:
     x, y, width, height = box
     rows, columns = slice(round(y), round(y + height)), slice(round(x), round(x + width))
     planes.y[rows, columns] = luma
@@ -206,25 +263,3 @@ def _fill(
         )
         planes.u[half] = NEUTRAL
         planes.v[half] = NEUTRAL
-
-
-def _inner_mean(
-    luma: NDArray[np.uint8], view: View, box: tuple[float, float, float, float]
-) -> float | None:
-    """Mean of the middle half of *box* (source px) in the tile; None when it is cropped away."""
-    x, y, width, height = box
-    left = view.offset_x + (x + width / 4) * view.scale
-    top = view.offset_y + (y + height / 4) * view.scale
-    rows = _span(top, top + height / 2 * view.scale)
-    columns = _span(left, left + width / 2 * view.scale)
-    if rows.start < 0 or columns.start < 0:
-        return None
-    if rows.stop > luma.shape[0] or columns.stop > luma.shape[1]:
-        return None
-    return float(luma[rows, columns].mean())
-
-
-def _span(start: float, stop: float) -> slice:
-    """The whole pixels nearest to [start, stop), at least one."""
-    first = round(start)
-    return slice(first, max(first + 1, round(stop)))

@@ -22,7 +22,9 @@ _NAME_HEIGHT = 0.09
 _NAME_WIDTH = 0.9
 _TEXTURE_MARGIN_PX = 64
 _TRAVEL_PX = 30
-"""Radius of the path a texture moves along; must stay below half the margin."""
+"""Radius of the circle a texture moves along; must stay below half the margin."""
+_TURNS_HZ = (0.5, -0.7)
+"""Turns a second of the two textures; the jump at the end of a loop falls on a keyframe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ class Painter:
         """Frame *frame*, captured at frame/fps of the sender's clock; fresh arrays."""
         picture = self.picture
         position = frame % picture.loop_frames
-        planes = VideoPlanes(
-            self._ground.y.copy(), self._ground.u.copy(), self._ground.v.copy()
-        )
+        planes = VideoPlanes(self._ground.y.copy(), self._ground.u.copy(), self._ground.v.copy())
         self._add_motion(planes.y, position)
         self._add_name(planes.y)
         marks.draw(planes, position, flash=marks.is_flash_instant(frame, picture.fps))
@@ -71,9 +71,9 @@ class Painter:
     def _add_motion(self, luma: NDArray[np.uint8], position: int) -> None:
         """Move the textures against each other, so that no motion vector predicts their sum."""
         height, width = luma.shape
-        turn = 2 * math.pi * position / self.picture.loop_frames
-        for rounds, texture in zip((5, -7), self._textures, strict=False):
-            angle = rounds * self.picture.loop_s * turn / 10
+        seconds = position / self.picture.fps
+        for turns_hz, texture in zip(_TURNS_HZ, self._textures, strict=False):
+            angle = 2 * math.pi * turns_hz * seconds
             x = _TEXTURE_MARGIN_PX // 2 + round(_TRAVEL_PX * math.cos(angle))
             y = _TEXTURE_MARGIN_PX // 2 + round(_TRAVEL_PX * math.sin(angle))
             luma += texture[y : y + height, x : x + width]

@@ -10,10 +10,10 @@ OUTER_COLOURS = 18
 INNER_COLOURS = 10
 PEOPLE = OUTER_COLOURS + INNER_COLOURS
 """How many people can be told apart by colour."""
-_OUTER_RADIUS = 66
-_INNER_RADIUS = 37
-"""Two rings of chroma: neighbours are at least 22 apart, a flat area decodes within 3."""
-_NEUTRAL_RADIUS = 14
+_OUTER_RADIUS = 74
+_INNER_RADIUS = 41
+"""Two rings of chroma: neighbours are at least 25 apart, tiny tiles read within 12."""
+_NEUTRAL_RADIUS = 20
 """Closer than this to grey is nobody: canvas, placeholder, or the plain half of a screen."""
 
 LOWEST_TONE_HZ = 400

@@ -6,6 +6,7 @@ may send is checked here and nowhere else; what peers signal to each other is pa
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,8 @@ Json = Mapping[str, object]
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TRACK_ID = re.compile(r"[!-~]{1,64}")  # browsers put braces and colons into theirs
+# Controls, surrogates, line and paragraph separators; joiners stay, scripts and emoji need them.
+_NOT_IN_NAMES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _KINDS = {kind.value: kind for kind in Kind}
 _SOURCES = {source.value: source for source in Source}
 _CARRIED_BY = {
@@ -227,6 +230,6 @@ def _name(document: Json) -> str:
     name = _text(document, "name").strip()
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         raise InvalidField("name", f"must have 1 to {MAX_NAME_CHARS} characters")
-    if not all(character.isprintable() for character in name):
+    if any(unicodedata.category(character) in _NOT_IN_NAMES for character in name):
         raise InvalidField("name", "must not contain control characters")
     return name

@@ -108,6 +108,18 @@ def grid_edge(index: int, count: int, length_px: int) -> int:
     return 2 * round(Fraction(index * length_px, 2 * count))
 
 
+def grid_cell(canvas: Size, columns: int, rows: int, column: int, row: int) -> Rect:
+    """One cell of *canvas* cut into *columns* x *rows*; column and row count from 0."""
+    x = grid_edge(column, columns, canvas.width)
+    y = grid_edge(row, rows, canvas.height)
+    return Rect(
+        x=x,
+        y=y,
+        width=grid_edge(column + 1, columns, canvas.width) - x,
+        height=grid_edge(row + 1, rows, canvas.height) - y,
+    )
+
+
 def fraction_edge(fraction: float, length_px: int) -> int:
     """The even pixel nearest to *fraction* (0..1) of *length_px*; outside is clamped."""
     return min(length_px, max(0, 2 * round(fraction * length_px / 2)))

@@ -1,0 +1,165 @@
+"""The composition root: settings and a job become adapters, an engine and a result file."""
+
+import asyncio
+import json
+import logging
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.core.lifecycle import StopReason
+from worker.core.spec import JobSpec, RehearsalSpec, TestRoomSpec
+from worker.engine.clock import LoopClock
+from worker.engine.job import Job, JobOptions, Progress
+from worker.engine.report import report
+from worker.errors import DestinationError, WorkerError
+from worker.media.encode import EncoderSettings
+from worker.media.kit import PyavKit
+from worker.ports import Clock, Room
+from worker.rooms.mesh import MeshRoom
+from worker.rooms.peer import IceSettings
+from worker.settings import Settings
+from worker.sinks.recording import RecordingSink
+from worker.testroom.rehearsal import RehearsalRoom
+from worker.testroom.scenario_file import parse_scenario
+
+log = logging.getLogger(__name__)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended, for the exit code and for people."""
+
+    result: dict[str, Any]
+    result_path: Path
+    recording_path: Path
+    reason: StopReason | None
+    aborted: bool
+    error: WorkerError | None
+
+
+async def run_job(
+    spec: JobSpec,
+    settings: Settings,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Run one job to its end and write its files; the first signal drains, the second aborts.
+
+    Raises `DestinationError` before anything is joined when the directory cannot be written or
+    the recording exists already.
+    """
+    clock = LoopClock(asyncio.get_running_loop())
+    room = _room(spec, settings, clock)
+    recording_path, result_path = _claim(spec)
+    job = Job(
+        spec,
+        room=room,
+        kit=PyavKit(
+            EncoderSettings(
+                preset=settings.video.preset, threads=settings.video.encoder_threads or None
+            )
+        ),
+        clock=clock,
+        sinks=[RecordingSink(recording_path, PyavKit.open_mp4)],
+        options=JobOptions(
+            connect_timeout_s=settings.room.connect_timeout_s,
+            grace_s=settings.stop.grace_s,
+            decoder_threads=settings.video.decoder_threads,
+        ),
+        on_progress=on_progress,
+    )
+    error: WorkerError | None = None
+    signals = StopSignals(job)
+    try:
+        with signals:
+            await job.run()
+    except asyncio.CancelledError:
+        # Only the second signal may be swallowed; any other cancellation is the caller's.
+        if not signals.used_up():
+            raise
+        log.warning("job aborted", extra={"job": spec.job_id})
+    except WorkerError as exc:
+        error = exc
+    finally:
+        result = report(job)
+        _write_result(result_path, result)
+    return Outcome(
+        result=result,
+        result_path=result_path,
+        recording_path=recording_path,
+        reason=job.lifecycle.reason,
+        aborted=job.was_aborted,
+        error=error,
+    )
+
+
+class StopSignals:
+    """While inside, the first stop signal drains the job and the second cancels its task."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._seen = 0
+        self._task = asyncio.current_task()
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, self._received)
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+    def used_up(self) -> bool:
+        """Whether it was the second signal that cancelled the task; takes that back."""
+        if self._seen < 2 or self._task is None:
+            return False
+        return self._task.uncancel() == 0
+
+    def _received(self) -> None:
+        self._seen += 1
+        if self._seen == 1:
+            self._job.stop(StopReason.SIGNAL)
+        elif self._seen == 2 and self._task is not None:
+            self._task.cancel()
+
+
+def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
+    match spec.room:
+        case TestRoomSpec(url):
+            return MeshRoom(
+                url=url,
+                room_id=spec.mix.room_id,
+                user_id=f"mixworker-{spec.job_id}"[:64],
+                clock_ns=clock.now_ns,
+                ice=IceSettings(host_addresses=settings.ice.host_addresses or None),
+            )
+        case RehearsalSpec(scenario):
+            return RehearsalRoom(parse_scenario(scenario), clock)
+
+
+def _claim(spec: JobSpec) -> tuple[Path, Path]:
+    recording_path = spec.directory / f"{spec.name}.mp4"
+    result_path = spec.directory / f"{spec.name}.json"
+    try:
+        spec.directory.mkdir(parents=True, exist_ok=True)
+        if recording_path.exists() or result_path.exists():
+            raise DestinationError(f"{spec.name} exists already in the output directory")
+        # Claimed at once: a second job of the same name must not get as far as recording.
+        result_path.touch(exist_ok=False)
+    except OSError as exc:
+        raise DestinationError(f"the output directory cannot be written: {exc.strerror}") from exc
+    return recording_path, result_path
+
+
+def _write_result(path: Path, result: dict[str, Any]) -> None:
+    """Whole or not at all: a reader never sees half a result."""
+    temporary = path.with_suffix(".json.part")
+    temporary.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,176 @@
+"""The command line: `mixworker run | room | demo | preview | cast`."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker import __version__
+from worker.api.wire.job_document import parse_job_document
+from worker.app import run_job
+from worker.cli import console
+from worker.cli.demo import DemoOptions, run_demo
+from worker.cli.exits import exit_for_error, exit_for_outcome
+from worker.cli.preview import draw_preview
+from worker.cli.room import cast_scenario, serve_until_stopped
+from worker.core.spec import JobSpec, RehearsalSpec
+from worker.errors import InvalidField, WorkerError
+from worker.settings import Settings, load_settings
+from worker.testroom.virtual_loop import run_virtual
+
+app = typer.Typer(
+    name="mixworker",
+    help="Records WebRTC rooms: mixes the loudest, composites everybody, encodes once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class _Context:
+    """What the options before the command decided."""
+
+    def __init__(self) -> None:
+        self.settings = Settings()
+
+
+_context = _Context()
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB.json", help="Job document, - for stdin.")]
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+@app.callback()
+def options(
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file; see configs/worker.toml.")
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"mixworker {__version__}")
+        raise typer.Exit
+    with _errors_in_words():
+        _context.settings = load_settings(config)
+    logging.basicConfig(
+        level=_context.settings.log.level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+@app.command()
+def run(job: JobArgument) -> None:
+    """Record one room as the job document says; the exit code tells how it ended."""
+    with _errors_in_words():
+        spec = _read_job(job)
+        total_s = None if spec.max_duration_s is None else float(spec.max_duration_s)
+        with console.progress(total_s) as show:
+            work = run_job(spec, _context.settings, on_progress=show)
+            # A rehearsal has no outside world to wait for, so it runs as fast as it encodes.
+            rehearsal = isinstance(spec.room, RehearsalSpec)
+            outcome = run_virtual(work) if rehearsal else asyncio.run(work)
+        typer.echo(str(outcome.result_path))
+        if outcome.error is not None:
+            typer.echo(f"mixworker: {outcome.error}", err=True)
+    raise typer.Exit(exit_for_outcome(outcome))
+
+
+@app.command()
+def room(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the token that joining needs beyond loopback.")
+    ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Scenario of synthetic participants to let in.")
+    ] = None,
+) -> None:
+    """Serve a small test room with a web page; media goes from browser to browser."""
+    with _errors_in_words():
+        asyncio.run(
+            serve_until_stopped(host=host, port=port, token_file=token_file, scenario=scenario)
+        )
+
+
+@app.command()
+def cast(
+    scenario: Annotated[Path, typer.Argument(help="Scenario file (TOML).")],
+    url: Annotated[str, typer.Option(help="The room server's WebSocket address.")],
+    room_id: Annotated[str, typer.Option("--room", help="Room to join.")] = "demo",
+) -> None:
+    """Let the synthetic participants of a scenario join a test room."""
+    with _errors_in_words():
+        asyncio.run(cast_scenario(scenario, url, room_id))
+
+
+@app.command()
+def demo(
+    participants: Annotated[int, typer.Option(min=1, max=25)] = 4,
+    layout: Annotated[str, typer.Option(help="gallery, share-left or share-right.")] = "gallery",
+    template: Annotated[str, typer.Option(help="Encode template of the API.")] = "1280x720_30_1710",
+    seconds: Annotated[float, typer.Option(min=1, max=3600)] = 15,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Scenario file instead of the built-in one.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Directory for the recording.")] = Path("out"),
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Without a network, as fast as it encodes.")
+    ] = False,
+) -> None:
+    """Record a room of synthetic people to an MP4: nothing else is needed."""
+    with _errors_in_words():
+        run_demo(
+            DemoOptions(
+                participants=participants,
+                layout=layout,
+                template=template,
+                seconds=seconds,
+                scenario=scenario,
+                output=output,
+                fast=fast,
+            ),
+            _context.settings,
+        )
+
+
+@app.command()
+def preview(
+    job: JobArgument,
+    participants: Annotated[int, typer.Option("-n", min=0, max=500)] = 4,
+    output: Annotated[Path, typer.Option("-o", help="PNG to write.")] = Path("preview.png"),
+) -> None:
+    """Draw a job's layout for N participants to a PNG, without any room."""
+    with _errors_in_words():
+        for warning in draw_preview(_read_job(job), participants, output):
+            typer.echo(f"mixworker: {warning}", err=True)
+        typer.echo(str(output))
+
+
+def _read_job(argument: str) -> JobSpec:
+    if argument == "-":
+        return parse_job_document(sys.stdin.buffer.read())
+    try:
+        return parse_job_document(Path(argument).read_bytes())
+    except OSError as exc:
+        raise InvalidField(argument, exc.strerror or "cannot be read") from exc
+
+
+@contextmanager
+def _errors_in_words() -> Iterator[None]:
+    """What went wrong as one line and an exit code, never a traceback (but for our own bugs)."""
+    try:
+        yield
+    except WorkerError as exc:
+        typer.echo(f"mixworker: {exc}", err=True)
+        raise typer.Exit(exit_for_error(exc)) from exc

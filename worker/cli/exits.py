@@ -1,0 +1,59 @@
+"""Exit codes: those of sysexits.h where one fits. `docs/operations.md` explains them."""
+
+from enum import IntEnum
+
+from worker.app import Outcome
+from worker.core.lifecycle import StopReason
+from worker.errors import (
+    DestinationError,
+    RequestError,
+    RoomError,
+    RoomRefused,
+    WorkerError,
+)
+
+
+class Exit(IntEnum):
+    """How `mixworker run` ended."""
+
+    FINISHED = 0
+    """Recorded to a regular end: duration, idle, stop or first signal."""
+    BAD_DOCUMENT = 64
+    ROOM_UNAVAILABLE = 69
+    """The room could not be joined, or was lost for good; what was recorded is kept."""
+    INTERNAL = 70
+    DESTINATION = 74
+    """The recording could not be written."""
+    ROOM_REFUSED = 77
+    ABORTED = 130
+    """A second signal cut the drain short; the file is valid."""
+
+
+def exit_for_error(error: WorkerError) -> Exit:
+    """The exit code of an error that ended a command."""
+    match error:
+        case RequestError():
+            return Exit.BAD_DOCUMENT
+        case DestinationError():
+            return Exit.DESTINATION
+        case RoomRefused():
+            return Exit.ROOM_REFUSED
+        case RoomError():
+            return Exit.ROOM_UNAVAILABLE
+        case _:
+            return Exit.INTERNAL
+
+
+def exit_for_outcome(outcome: Outcome) -> Exit:
+    """The exit code of a job that got as far as a result."""
+    if outcome.aborted:
+        return Exit.ABORTED
+    if outcome.reason is StopReason.ROOM_REFUSED:
+        return Exit.ROOM_REFUSED
+    if outcome.reason is StopReason.ROOM_LOST:
+        return Exit.ROOM_UNAVAILABLE
+    if outcome.error is not None:
+        return exit_for_error(outcome.error)
+    if any(output["error"] is not None for output in outcome.result["outputs"]):
+        return Exit.DESTINATION
+    return Exit.FINISHED

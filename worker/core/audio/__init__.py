@@ -1,0 +1,10 @@
+"""Sound, from undecoded packets to the mixed block.
+
+timeline    packets of one track to blocks on the output's grid (packets, pcmring)
+loudness    K-weighted loudness of all voices, block by block
+speakers    which voices are heard
+levelling   a slow gain per voice toward the target loudness
+mixing      ramps and the sum
+limiter     true peak at or below -1 dBTP
+desk        all of it, one call per block
+"""

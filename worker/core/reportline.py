@@ -1,0 +1,125 @@
+"""RTP timestamps of one stream on its sender's NTP clock, learnt from sender reports.
+
+Single reports are noisy by milliseconds and some senders write nonsense, so the line is fitted
+through the last reports, and reports whose NTP does not run with their RTP cost it its trust.
+"""
+
+from collections import deque
+
+from worker.core.timing import NS_PER_MS, NS_PER_S
+
+REPORTS = 24
+"""How many reports the line is fitted through: half a minute to two minutes."""
+SLOPE_SPAN_S = 10.0
+"""Below this span the slope of noisy reports says less than the nominal clock rate."""
+SLOPE_REPORTS = 5
+MAX_SLOPE = 1500e-6
+"""No quartz is further off; a steeper fit is noise."""
+TOLERANCE_NS = 50 * NS_PER_MS
+"""Reports of honest senders stray this far: they extrapolate from the last captured frame."""
+TOLERANCE_SLOPE = 2000e-6
+SAME_CLOCK_NS = 150 * NS_PER_MS
+"""Reports of one NTP clock agree in arrival minus NTP up to the jitter of the network."""
+
+
+class ReportLine:
+    """NTP instants of one stream's RTP timestamps; usable once `established`."""
+
+    def __init__(self, clock_rate_hz: int) -> None:
+        self._rate_hz = clock_rate_hz
+        self._first_rtp = 0
+        self._first_ntp_ns = 0
+        self._step_ns = 0
+        self._points: deque[tuple[float, float]] = deque(maxlen=REPORTS)
+        self._delays_ns: deque[int] = deque(maxlen=8)
+        self._slope_ns_per_s = 0.0
+        self._offset_ns = 0.0
+        self._strikes = 0
+        self._good = 0
+        self.last_arrival_ns = 0
+
+    @property
+    def established(self) -> bool:
+        return bool(self._points)
+
+    @property
+    def trusted(self) -> bool:
+        """False while the reports contradict themselves.
+
+        One contradiction is forgiven to a line that was confirmed before: clocks get set.
+        """
+        return self._strikes < (4 if self._good >= 2 else 2)
+
+    @property
+    def delay_ns(self) -> int:
+        """Least arrival minus NTP of the last reports: equal for streams of one NTP clock."""
+        return min(self._delays_ns)
+
+    def observe(self, ntp_ns: int, rtp_timestamp: int, arrival_ns: int) -> None:
+        """Take one report in.
+
+        A step of the NTP clock is subtracted, so that the line goes on; a step of the RTP clock
+        against NTP starts it anew. RFC 3550 6.4.1: NTP zero means the sender has no clock.
+        """
+        self.last_arrival_ns = arrival_ns
+        if ntp_ns <= 0:
+            self._strike()
+            return
+        if not self._points:
+            self._start(ntp_ns, rtp_timestamp, arrival_ns)
+            return
+        ntp_ns -= self._step_ns
+        elapsed_s, _ = self._points[-1]
+        x_s = self._seconds(rtp_timestamp)
+        error_ns = ntp_ns - self.ntp_ns(rtp_timestamp)
+        allowed_ns = TOLERANCE_NS + TOLERANCE_SLOPE * abs(x_s - elapsed_s) * NS_PER_S
+        if abs(error_ns) <= allowed_ns:
+            self._good += 1
+            self._strikes = max(0, self._strikes - 1)
+        else:
+            self._strike()
+            if abs(arrival_ns - ntp_ns - self.delay_ns) <= SAME_CLOCK_NS:
+                self._start(ntp_ns, rtp_timestamp, arrival_ns)
+                return
+            self._step_ns += error_ns
+            ntp_ns -= error_ns
+        self._delays_ns.append(arrival_ns - ntp_ns)
+        deviation_ns = ntp_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
+        self._points.append((x_s, float(deviation_ns)))
+        self._fit()
+
+    def ntp_ns(self, rtp_timestamp: int) -> int:
+        """The sender's NTP instant of *rtp_timestamp*, which may lie between or after reports."""
+        deviation_ns = self._offset_ns + self._slope_ns_per_s * self._seconds(rtp_timestamp)
+        return self._first_ntp_ns + self._media_ns(rtp_timestamp) + round(deviation_ns)
+
+    def _start(self, ntp_ns: int, rtp_timestamp: int, arrival_ns: int) -> None:
+        self._first_ntp_ns, self._first_rtp = ntp_ns, rtp_timestamp
+        self._points.clear()
+        self._points.append((0.0, 0.0))
+        self._delays_ns.clear()
+        self._delays_ns.append(arrival_ns - ntp_ns)
+        self._offset_ns = self._slope_ns_per_s = 0.0
+
+    def _strike(self) -> None:
+        self._strikes = min(self._strikes + 2, 6)
+
+    def _media_ns(self, rtp_timestamp: int) -> int:
+        return (rtp_timestamp - self._first_rtp) * NS_PER_S // self._rate_hz
+
+    def _seconds(self, rtp_timestamp: int) -> float:
+        return (rtp_timestamp - self._first_rtp) / self._rate_hz
+
+    def _fit(self) -> None:
+        points = self._points
+        if len(points) < SLOPE_REPORTS or points[-1][0] - points[0][0] < SLOPE_SPAN_S:
+            recent = [y for _, y in points][-4:]
+            self._offset_ns = sum(recent) / len(recent)
+            return
+        mean_x = sum(x for x, _ in points) / len(points)
+        mean_y = sum(y for _, y in points) / len(points)
+        spread = sum((x - mean_x) ** 2 for x, _ in points)
+        slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+        limit = MAX_SLOPE * NS_PER_S
+        self._slope_ns_per_s = min(limit, max(-limit, slope))
+        self._offset_ns = mean_y - self._slope_ns_per_s * mean_x

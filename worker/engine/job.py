@@ -1,0 +1,288 @@
+"""One job from joining the room to finished files, in one TaskGroup.
+
+Two roads out. *Drain*: an end is set (stop, idle, duration, room lost), the lanes run to that
+instant of room time, encoders flush, sinks finish. *Abort*: the job's task is cancelled, sinks
+only leave valid files.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from worker.core.lifecycle import IdleRule, Lifecycle, State, StopReason
+from worker.core.spec import JobSpec, MixSpec
+from worker.core.timing import (
+    NS_PER_MS,
+    NS_PER_S,
+    SAMPLE_RATE_HZ,
+    samples_for_ticks,
+    ticks_until,
+)
+from worker.engine.delivery import Delivery
+from worker.engine.director import Director
+from worker.engine.intake import Intake
+from worker.engine.isolate import isolate
+from worker.engine.sound import SoundLane
+from worker.engine.video import VideoLane
+from worker.errors import DestinationError, InternalError, RoomError, RoomRefused
+from worker.ports import Clock, MediaKit, Program, Room, RoomEvent, Sink
+
+log = logging.getLogger(__name__)
+
+CONNECT_WATCH_NS = 5 * NS_PER_MS
+"""How often a job that joins looks whether it is in."""
+
+WATCH_NS = 100 * NS_PER_MS
+"""How often the end of a job is looked for; also the precision of an idle stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What the operator, not the job's author, decides."""
+
+    connect_timeout_s: float = 30.0
+    grace_s: float = 25.0
+    decoder_threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a job stands, for people."""
+
+    state: State
+    recorded_s: float
+    participants: int
+    frames: int
+
+
+class Job:
+    """Runs once. `stop` and `update` may be called from the loop while it runs."""
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        *,
+        room: Room,
+        kit: MediaKit,
+        clock: Clock,
+        sinks: Sequence[Sink],
+        options: JobOptions | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.lifecycle = Lifecycle()
+        self.warnings: list[str] = []
+        self.started_ns = clock.now_ns()
+        self.origin_ns: int | None = None
+        self.end_ns: int | None = None
+        self.was_aborted = False
+        self.error: str | None = None
+        self.sinks = sinks
+        self.room = room
+        self._kit = kit
+        self._clock = clock
+        self._options = options or JobOptions()
+        self._on_progress = on_progress
+        self._delay_ns = spec.playout_delay_ms * NS_PER_MS
+        self._idle = IdleRule(spec.mix.max_idle_s)
+        self._delivery = Delivery(sinks)
+        self._decoder_threads = [
+            ThreadPoolExecutor(1, "decode") for _ in range(self._options.decoder_threads)
+        ]
+        self._director: Director | None = None
+        self.video: VideoLane | None = None
+        template = spec.mix.template
+        if template is not None:
+            self._director = Director(spec.mix, template.size)
+        self.intake = Intake(
+            clock=clock,
+            kit=kit,
+            schedule=self._schedule,
+            request_keyframe=room.request_keyframe,
+            decoder_threads=self._decoder_threads,
+            video=template is not None,
+        )
+        self.sound = SoundLane(
+            clock=clock,
+            tracks=self.intake.audio,
+            encoder=kit.audio_encoder(),
+            audio=spec.audio,
+            deliver=self._delivery.send,
+        )
+        if template is not None and self._director is not None:
+            self.video = VideoLane(
+                clock=clock,
+                director=self._director,
+                tracks=self.intake.video,
+                compositor=kit.compositor(template.size),
+                encoder=kit.video_encoder(template),
+                fps=template.fps,
+                deliver=self._delivery.send,
+            )
+
+    @property
+    def recorded_ns(self) -> int:
+        """Room time recorded so far, or in all once the end is known."""
+        if self.origin_ns is None:
+            return 0
+        end_ns = self._clock.now_ns() if self.end_ns is None else self.end_ns
+        return max(0, end_ns - self.origin_ns)
+
+    def stop(self, reason: StopReason) -> None:
+        """End at this instant of room time, and drain; the first reason stays."""
+        self._end(reason, self._clock.now_ns())
+
+    def update(self, mix: MixSpec) -> None:
+        """Let a new layout take effect from this instant of room time on."""
+        if self._director is not None:
+            self._director.schedule(self._clock.now_ns(), mix)
+
+    async def run(self) -> None:
+        """Record until an end is reached, then drain.
+
+        Raises `RoomError` when there was nothing to record because the room could not be joined,
+        `CancelledError` after an abort (files are left valid); anything else is a bug.
+        """
+        self.warnings.extend(self._kit.load_images(self.spec.mix.backgrounds.images))
+        try:
+            async with asyncio.TaskGroup() as group:
+                room = group.create_task(self._attend(), name="room")
+                await self._until_connected()
+                if self.origin_ns is not None:
+                    await self._record()
+                room.cancel()
+        except asyncio.CancelledError:
+            self.was_aborted = True
+            self._end(StopReason.SIGNAL, self._clock.now_ns())
+            raise
+        except BaseExceptionGroup as failures:
+            self._end(StopReason.INTERNAL_ERROR, self._clock.now_ns())
+            self.error = "; ".join(_reasons(failures))
+            raise
+        finally:
+            for thread in self._decoder_threads:
+                thread.shutdown(wait=False)
+        if self.origin_ns is None and self.error is not None:
+            raise RoomError(self.error)
+
+    async def _attend(self) -> None:
+        """Be in the room until cancelled; a room that ends by itself ends the job."""
+        try:
+            await self.room.run(self.intake)
+        except RoomRefused as exc:
+            self.error = str(exc)
+            self._end(StopReason.ROOM_REFUSED, self._clock.now_ns())
+        except RoomError as exc:
+            self.error = str(exc)
+            self._end(StopReason.ROOM_LOST, self._clock.now_ns())
+
+    async def _until_connected(self) -> None:
+        give_up_ns = self.started_ns + round(self._options.connect_timeout_s * NS_PER_S)
+        while not self.intake.is_connected and self.end_ns is None:
+            now_ns = self._clock.now_ns()
+            if now_ns >= give_up_ns:
+                self.error = "the room could not be joined in time"
+                self._end(StopReason.ROOM_LOST, now_ns)
+                return
+            await self._clock.sleep_until_ns(now_ns + CONNECT_WATCH_NS)
+        if self.end_ns is None:
+            self.origin_ns = self._clock.now_ns()
+            self.lifecycle.pipeline_up()
+
+    async def _record(self) -> None:
+        assert self.origin_ns is not None
+        program = Program(
+            video=None if self.video is None else self.video.stream, audio=self.sound.stream
+        )
+        async with asyncio.TaskGroup() as group:
+            for sink in self.sinks:
+                group.create_task(self._deliver_to(sink, program), name=f"sink:{sink.name}")
+            watch = group.create_task(self._watch(self.origin_ns), name="watch")
+            async with asyncio.TaskGroup() as lanes:
+                lanes.create_task(self.sound.run(self.origin_ns, self._delay_ns), name="sound")
+                if self.video is not None:
+                    lanes.create_task(self.video.run(self.origin_ns, self._delay_ns), name="video")
+            self._delivery.close()
+            watch.cancel()
+        self._show_progress()
+
+    async def _deliver_to(self, sink: Sink, program: Program) -> None:
+        await isolate(
+            sink.name, lambda: sink.run(program, self._delivery.source(sink.name)), self._down
+        )
+
+    def _down(self, name: str, error: DestinationError) -> None:
+        self._delivery.drop(name, str(error))
+
+    async def _watch(self, origin_ns: int) -> None:
+        """Look for a reason to end; after the end, for the end of the grace period."""
+        duration_s = self.spec.max_duration_s
+        last_ns = None if duration_s is None else origin_ns + round(duration_s * NS_PER_S)
+        while True:
+            now_ns = self._clock.now_ns()
+            if self.end_ns is None:
+                self._look_for_end(now_ns, last_ns)
+            elif now_ns > self.end_ns + self._delay_ns + round(self._options.grace_s * NS_PER_S):
+                raise InternalError("the drain took longer than its grace period")
+            self.intake.look_back(now_ns)
+            self._show_progress()
+            await self._clock.sleep_until_ns(now_ns + WATCH_NS)
+
+    def _look_for_end(self, now_ns: int, last_ns: int | None) -> None:
+        idle_ns = self._idle.observe(
+            publisher_present=self.intake.present > 0,
+            confirmed=self.intake.is_connected,
+            now_ns=now_ns,
+        )
+        lost_ns = self.intake.last_heard_ns + round(self._options.connect_timeout_s * NS_PER_S)
+        # The end of a duration is set a moment ahead, because sound is decoded before it is due.
+        if last_ns is not None and now_ns + WATCH_NS >= last_ns:
+            self._end(StopReason.MAX_DURATION, last_ns)
+        elif idle_ns is not None and now_ns >= idle_ns:
+            self._end(StopReason.MAX_IDLE, idle_ns)
+        elif not self.intake.is_connected and now_ns >= lost_ns:
+            self._end(StopReason.ROOM_LOST, now_ns)
+
+    def _end(self, reason: StopReason, room_ns: int) -> None:
+        """Fix the last instant of room time; the first call decides."""
+        if self.end_ns is not None:
+            return
+        self.end_ns = room_ns
+        self.lifecycle.stop(reason)
+        if self.origin_ns is None:
+            return
+        recorded_ns = max(0, room_ns - self.origin_ns)
+        if self.video is None:
+            self.sound.end_sample = -(-recorded_ns * SAMPLE_RATE_HZ // NS_PER_S)
+        else:
+            fps = self.video.fps
+            self.video.end_tick = ticks_until(recorded_ns, fps)
+            self.sound.end_sample = samples_for_ticks(self.video.end_tick, fps)
+
+    def _schedule(self, room_ns: int, event: RoomEvent) -> None:
+        if self._director is not None:
+            self._director.schedule(room_ns, event)
+
+    def _show_progress(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                Progress(
+                    state=self.lifecycle.state,
+                    recorded_s=self.recorded_ns / NS_PER_S,
+                    participants=self.intake.present,
+                    frames=0 if self.video is None else self.video.counters.frames,
+                )
+            )
+
+
+def _reasons(failures: BaseExceptionGroup[BaseException]) -> list[str]:
+    """One line per leaf of an exception group."""
+    lines: list[str] = []
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            lines.extend(_reasons(failure))
+        else:
+            lines.append(f"{type(failure).__name__}: {failure}")
+    return lines

@@ -1,0 +1,90 @@
+"""The result of a job as plain JSON values: what was recorded, from whom, and what went wrong."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from worker.core.identity import TrackId
+from worker.core.timing import NS_PER_S
+from worker.engine.intake import Attendance
+from worker.engine.job import Job
+from worker.ports import TrackStatistics
+
+FORMAT = 1
+
+
+def report(job: Job) -> dict[str, Any]:
+    """Everything the result file says; may be asked at any moment. Seconds are room time."""
+    statistics = job.room.statistics()
+    video = job.video
+    return {
+        "format": FORMAT,
+        "job_id": job.spec.job_id,
+        "room_id": job.spec.mix.room_id,
+        "state": job.lifecycle.state.value,
+        "reason": None if job.lifecycle.reason is None else job.lifecycle.reason.value,
+        "aborted": job.was_aborted,
+        "error": job.error,
+        "warnings": list(job.warnings),
+        "duration_s": round(job.recorded_ns / NS_PER_S, 3),
+        "start_delay_s": None
+        if job.origin_ns is None
+        else round((job.origin_ns - job.started_ns) / NS_PER_S, 3),
+        "video": None
+        if video is None
+        else {
+            "frames": video.counters.frames,
+            "late_frames": video.counters.late,
+            "duplicated_frames": video.counters.duplicated,
+            "first_live_frame": video.counters.first_live_frame,
+            "worst_lag_ms": round(video.counters.worst_lag_ms, 1),
+        },
+        "audio": job.sound.summary(),
+        "outputs": [
+            {
+                "name": sink.name,
+                "location": sink_report.location,
+                "packets": sink_report.packets,
+                "bytes": sink_report.bytes,
+                "error": sink_report.error,
+                **sink_report.details,
+            }
+            for sink in job.sinks
+            for sink_report in [sink.report()]
+        ],
+        "participants": [
+            _participant(job, attendance, statistics)
+            for attendance in job.intake.attendance.values()
+        ],
+    }
+
+
+def _participant(
+    job: Job, attendance: Attendance, statistics: Mapping[TrackId, TrackStatistics]
+) -> dict[str, Any]:
+    participant = attendance.participant
+    return {
+        "user_id": participant.user_id,
+        "name": participant.display_name,
+        "joined_s": _room_s(job, attendance.joined_ns),
+        "left_s": None if attendance.left_ns is None else _room_s(job, attendance.left_ns),
+        "av_offset_ms": attendance.av_offset_ms,
+        "speaker_turns": [
+            {"from_s": turn.start_s, "to_s": turn.end_s}
+            for turn in job.sound.turns(participant.participant_id)
+        ],
+        "tracks": [
+            {
+                "track": track_id,
+                "kind": track.kind.value,
+                "source": track.source.value,
+                **asdict(statistics.get(track_id, TrackStatistics())),
+                **job.intake.track_facts(attendance, track_id),
+            }
+            for track_id, track in attendance.tracks.items()
+        ],
+    }
+
+
+def _room_s(job: Job, at_ns: int) -> float | None:
+    return None if job.origin_ns is None else round((at_ns - job.origin_ns) / NS_PER_S, 3)

@@ -1,0 +1,108 @@
+"""The sound lane: every 20 ms block of room time mixed once, in order, none skipped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.core.audio.desk import LOOKAHEAD_BLOCKS, Desk
+from worker.core.identity import ParticipantId, TrackId
+from worker.core.spec import AudioSpec
+from worker.core.timing import BLOCK_NS
+from worker.engine.hearing import AudioIngest, Heard
+from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
+
+BATCH_BLOCKS = 5
+"""Blocks mixed in one call: a thread hop costs as much as mixing a block."""
+
+LEAST_DELAY_NS = 100_000_000
+"""Sound is decoded no earlier than this after its instant, even with a short playout delay."""
+
+
+class SoundLane:
+    """Runs from sample 0 to `end_sample`, which may be set while it runs."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tracks: Mapping[TrackId, AudioIngest],
+        encoder: AudioEncoder,
+        audio: AudioSpec,
+        deliver: Callable[[Sequence[EncodedPacket]], Awaitable[None]],
+    ) -> None:
+        self._clock = clock
+        self._tracks = tracks
+        self._encoder = encoder
+        self._deliver = deliver
+        self._desk = Desk(audio)
+        self._thread = ThreadPoolExecutor(1, "sound")
+        self.end_sample: int | None = None
+        self.encoded_samples = 0
+
+    @property
+    def stream(self) -> AudioStream:
+        """What muxers must know of the sound."""
+        return self._encoder.stream
+
+    async def run(self, origin_ns: int, delay_ns: int) -> None:
+        """Mix block n once all of its lookahead is there; at the end flush the encoder."""
+        # The desk gives out a block when it has seen the lookahead after it, so the sound of an
+        # instant leaves the lane together with its picture.
+        wait_ns = max(delay_ns - LOOKAHEAD_BLOCKS * BLOCK_NS, LEAST_DELAY_NS)
+        loop = asyncio.get_running_loop()
+        block = 0
+        try:
+            while not self._is_complete():
+                end_ns = origin_ns + (block + BATCH_BLOCKS) * BLOCK_NS
+                await self._clock.sleep_until_ns(end_ns + wait_ns)
+                batch = [(ingest, ingest.take()) for ingest in self._tracks.values()]
+                packets = await loop.run_in_executor(
+                    self._thread, self._mix, batch, origin_ns, block
+                )
+                block += BATCH_BLOCKS
+                await self._deliver(packets)
+            await self._deliver(await loop.run_in_executor(self._thread, self._encoder.flush))
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def _is_complete(self) -> bool:
+        return self.end_sample is not None and self.encoded_samples >= self.end_sample
+
+    def _mix(
+        self, batch: Sequence[tuple[AudioIngest, Heard]], origin_ns: int, first_block: int
+    ) -> Sequence[EncodedPacket]:
+        """On the sound thread: blocks first_block .. first_block + BATCH_BLOCKS - 1."""
+        for ingest, heard in batch:
+            ingest.hear(heard)
+        packets: list[EncodedPacket] = []
+        for index in range(first_block, first_block + BATCH_BLOCKS):
+            voices: dict[ParticipantId, NDArray[np.float32]] = {}
+            for ingest, _ in batch:
+                pcm = ingest.block(origin_ns + index * BLOCK_NS)
+                if pcm is not None:
+                    _add(voices, ingest.track.participant_id, pcm)
+            mixed = self._desk.process(index, voices)
+            if index >= LOOKAHEAD_BLOCKS:
+                packets.extend(self._encode(mixed))
+        return packets
+
+    def _encode(self, mixed: NDArray[np.float32]) -> Sequence[EncodedPacket]:
+        if self.end_sample is not None:
+            mixed = mixed[: max(0, self.end_sample - self.encoded_samples)]
+        self.encoded_samples += len(mixed)
+        return self._encoder.encode(mixed) if len(mixed) else []
+
+
+def _add(
+    voices: dict[ParticipantId, NDArray[np.float32]],
+    participant_id: ParticipantId,
+    pcm: NDArray[np.float32],
+) -> None:
+    """A participant with two audio tracks (microphone and screen) is one voice."""
+    other = voices.get(participant_id)
+    voices[participant_id] = pcm if other is None else other + pcm
+
+

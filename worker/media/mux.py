@@ -1,0 +1,140 @@
+"""One encode into an MP4 file that plays while it grows and is an ordinary MP4 once closed.
+
+FFmpeg's `hybrid_fragmented`: fragments of half a second while recording; closing appends one
+index for all and turns the fragments into plain media data by patching eight bytes.
+"""
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.stream import Stream
+
+from worker.errors import DestinationError, InternalError, WorkerError
+from worker.media.colour import tag_context
+from worker.media.fragment_file import FragmentFile
+from worker.ports import AudioStream, EncodedPacket, Program, StreamKind, VideoStream
+
+FRAGMENT_US = 500_000
+"""What a kill may cost, at most, of what the muxer was given."""
+
+_OPTIONS = {
+    # delay_moov: the first index is written with the first fragment, when the times of the first
+    # packets are known, so that an edit list can skip the priming of the audio.
+    "movflags": "hybrid_fragmented+delay_moov",
+    "frag_duration": str(FRAGMENT_US),
+    "flush_packets": "1",
+}
+_BUFFER_BYTES = 256 << 10
+
+
+class Mp4Muxer:
+    """`ports.Muxer`. Not thread-safe. After an error it takes nothing more, and says so."""
+
+    def __init__(self, path: Path, program: Program) -> None:
+        """Create *path*, which must not exist. Raises `DestinationError`."""
+        self._file = FragmentFile(path)
+        self._error: DestinationError | None = None
+        self._container = av.open(
+            self._file, "w", format="mp4", options=_OPTIONS, buffer_size=_BUFFER_BYTES
+        )
+        self._streams: dict[StreamKind, tuple[Stream, Fraction]] = {}
+        if program.video is not None:
+            self._streams[StreamKind.VIDEO] = (
+                _add_video(self._container, program.video),
+                Fraction(1, program.video.template.fps),
+            )
+        if program.audio is not None:
+            self._streams[StreamKind.AUDIO] = (
+                _add_audio(self._container, program.audio),
+                Fraction(1, program.audio.sample_rate_hz),
+            )
+        if not self._streams:
+            raise InternalError("a program without a stream")
+
+    def write(self, packet: EncodedPacket) -> None:
+        """Take one packet, in decoding order per stream. Raises `DestinationError`."""
+        self._refuse_after_error()
+        try:
+            self._container.mux_one(self._stamped(packet))
+        except Exception as exc:
+            # Muxer boundary: the error of the file comes back through FFmpeg in several shapes.
+            raise self._failed(exc) from exc
+
+    def close(self) -> None:
+        """Finish the file. Raises `DestinationError`; then it is valid up to its last fragment."""
+        self._refuse_after_error()
+        try:
+            self._container.close()
+            self._file.finish()
+        except Exception as exc:
+            # Muxer boundary, as in `write`.
+            raise self._failed(exc) from exc
+        self._error = DestinationError(f"{self._file.name} is closed")
+
+    def _stamped(self, packet: EncodedPacket) -> "av.Packet[Stream]":
+        if packet.kind not in self._streams:
+            raise InternalError(f"this file has no {packet.kind.value}")
+        stream, time_base = self._streams[packet.kind]
+        stamped: av.Packet[Stream] = av.Packet(packet.data)
+        stamped.stream = stream
+        stamped.time_base = time_base
+        stamped.pts = packet.pts
+        stamped.dts = packet.dts
+        stamped.duration = packet.duration
+        stamped.is_keyframe = packet.keyframe
+        return stamped
+
+    def _refuse_after_error(self) -> None:
+        if self._error is not None:
+            raise DestinationError(str(self._error))
+
+    def _failed(self, exc: Exception) -> WorkerError:
+        """Close the file on its last fragment; what to raise."""
+        self._file.abandon()
+        if isinstance(exc, InternalError):
+            return exc
+        self._error = (
+            exc
+            if isinstance(exc, DestinationError)
+            else DestinationError(f"{self._file.name} cannot be written: {exc}")
+        )
+        return self._error
+
+
+def _add_video(container: OutputContainer, video: VideoStream) -> Stream:
+    template = video.template
+    with av.open(io.BytesIO(), "w", format="mp4") as blueprint:
+        stream = container.add_stream_from_template(
+            blueprint.add_stream(
+                "libx264",
+                rate=template.fps,
+                width=template.size.width,
+                height=template.size.height,
+                bit_rate=template.bitrate_kbps * 1000,
+                time_base=Fraction(1, template.fps),
+            ),
+            opaque=True,
+        )
+    # A stream made from another is never opened as an encoder: it takes the header as it is.
+    stream.codec_context.extradata = video.extradata
+    tag_context(stream.codec_context)
+    return stream
+
+
+def _add_audio(container: OutputContainer, audio: AudioStream) -> Stream:
+    with av.open(io.BytesIO(), "w", format="mp4") as blueprint:
+        stream = container.add_stream_from_template(
+            blueprint.add_stream(
+                "aac",
+                rate=audio.sample_rate_hz,
+                layout="mono" if audio.channels == 1 else "stereo",
+                bit_rate=audio.bitrate_kbps * 1000,
+                time_base=Fraction(1, audio.sample_rate_hz),
+            ),
+            opaque=True,
+        )
+    stream.codec_context.extradata = audio.extradata
+    return stream

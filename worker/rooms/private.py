@@ -1,0 +1,259 @@
+"""Every name of aiortc, aioice and pylibsrtp that they don't promise to keep.
+
+All three are pinned; `verify` checks at start that what we lean on is still there and behaves,
+so that an upgrade fails in the first second and not in the middle of a recording.
+"""
+
+import inspect
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import aioice.ice
+import pylibsrtp
+from aioice import Candidate
+from aioice.ice import CandidatePair, Connection, StunProtocol
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+)
+from pylibsrtp import Policy, Session
+
+from worker.errors import InternalError
+
+# srtp.h: SRTP_MAX_TRAILER_LEN plus the SRTCP index; room for it behind every packet.
+SRTP_TRAILER_BYTES = 16 + 128 + 4
+SRTP_BUFFER_BYTES = 2048
+SRTP_OK = 0
+SRTP_REPLAYED = (9, 10)
+"""srtp_err_status_replay_fail and srtp_err_status_replay_old."""
+_SO_RCVBUFFORCE = 33  # Linux; above net.core.rmem_max, needs CAP_NET_ADMIN
+
+DatagramHandler = Callable[[bytes, tuple[Any, ...]], None]
+
+
+class InboundSrtp:
+    """Decrypts what the other end protected; one reused buffer instead of three copies."""
+
+    def __init__(self, dtls: RTCDtlsTransport) -> None:
+        self._session = dtls._rx_srtp  # owns the C context
+        self._call = _SrtpCall(self._session)
+        self._rtp = pylibsrtp._binding.lib.srtp_unprotect
+        self._rtcp = pylibsrtp._binding.lib.srtp_unprotect_rtcp
+
+    @property
+    def status(self) -> int:
+        """libsrtp's status of the last call."""
+        return self._call.status
+
+    def rtp(self, packet: bytes) -> bytes | None:
+        """The plain packet, or None when it is forged, damaged or replayed (see `status`)."""
+        return self._call(self._rtp, packet)
+
+    def rtcp(self, packet: bytes) -> bytes | None:
+        """The plain compound, or None when it is forged, damaged or replayed."""
+        return self._call(self._rtcp, packet)
+
+    def forget(self, ssrc: int) -> None:
+        """Free the state of a stream that has ended."""
+        try:
+            self._session.remove_stream(ssrc)
+        except pylibsrtp.Error:
+            pass  # it never sent an authentic packet, so there is no state
+
+
+class OutboundSrtp:
+    """Protects what we send; packets up to `SRTP_BUFFER_BYTES - SRTP_TRAILER_BYTES`."""
+
+    def __init__(self, dtls: RTCDtlsTransport) -> None:
+        self._call = _SrtpCall(dtls._tx_srtp)
+        self._rtp = pylibsrtp._binding.lib.srtp_protect
+        self._rtcp = pylibsrtp._binding.lib.srtp_protect_rtcp
+
+    def rtp(self, packet: bytes) -> bytes | None:
+        """The protected packet, or None when libsrtp refuses it."""
+        return self._call(self._rtp, packet)
+
+    def rtcp(self, packet: bytes) -> bytes | None:
+        """The protected compound, or None when libsrtp refuses it."""
+        return self._call(self._rtcp, packet)
+
+
+class _SrtpCall:
+    __slots__ = ("_handle", "_length", "_memory", "_session", "_view", "status")
+
+    def __init__(self, session: Session) -> None:
+        ffi = pylibsrtp._binding.ffi
+        self._session = session
+        self._handle = session._srtp[0]
+        self._memory = ffi.new("char[]", SRTP_BUFFER_BYTES)
+        self._view = ffi.buffer(self._memory)
+        self._length = ffi.new("int *")
+        self.status = SRTP_OK
+
+    def __call__(self, function: Callable[[Any, Any, Any], int], packet: bytes) -> bytes | None:
+        size = len(packet)
+        if size > SRTP_BUFFER_BYTES - SRTP_TRAILER_BYTES:
+            return None
+        self._view[0:size] = packet
+        self._length[0] = size
+        self.status = function(self._handle, self._memory, self._length)
+        if self.status != SRTP_OK:
+            return None
+        return cast(bytes, self._view[0 : self._length[0]])
+
+
+class IceInternals:
+    """What we reach inside one ICE transport."""
+
+    def __init__(self, gatherer: RTCIceGatherer) -> None:
+        self._connection: Connection = gatherer._connection
+        self._nominated: dict[int, CandidatePair] = self._connection._nominated
+        # Anything that is neither STUN nor taken by our own path would pile up unread.
+        setattr(self._connection, "data_received", _ignore_data)  # noqa: B010
+
+    def set_controlling(self) -> None:
+        """The offerer controls (RFC 8445 section 6.1.1); aiortc's gatherer assumes the other."""
+        self._connection.ice_controlling = True
+
+    async def gather(self, addresses: Sequence[str]) -> tuple[Candidate, ...]:
+        """Bind *addresses*, loopback included, and ask the configured servers."""
+        connection = self._connection
+        connection._local_candidates_start = True
+        connection._local_candidates += await connection.get_component_candidates(
+            component=1, addresses=list(addresses)
+        )
+        connection._local_candidates_end = True
+        return tuple(connection._local_candidates)
+
+    def receive_with(
+        self, handler: Callable[[StunProtocol], DatagramHandler], *, receive_buffer_bytes: int
+    ) -> int:
+        """Put *handler* between every socket and its ICE protocol.
+
+        Returns the smallest receive buffer the kernel granted, in bytes of its accounting.
+        """
+        granted = []
+        for protocol in self._connection._protocols:
+            setattr(protocol, "datagram_received", handler(protocol))  # noqa: B010
+            transport = protocol.transport
+            try:
+                # asyncio allocates this much per datagram: 26 us of 38 at its 256 KiB.
+                transport.max_size = SRTP_BUFFER_BYTES  # type: ignore[attr-defined]
+            except AttributeError:
+                pass  # uvloop reads into one buffer of its own; TURN has no socket here
+            udp = transport.get_extra_info("socket")
+            if udp is not None:
+                granted.append(_enlarge_receive_buffer(udp, receive_buffer_bytes))
+        return min(granted, default=0)
+
+    def selected_pair(self) -> CandidatePair | None:
+        """The nominated pair, once there is one; may be replaced by a better one later."""
+        return self._nominated.get(1)
+
+    def is_candidate(self, address: tuple[str, int]) -> bool:
+        """Whether *address* was signalled or has passed an authenticated check."""
+        return any(pair.remote_addr == address for pair in self._connection._check_list)
+
+    def is_validated(self, address: tuple[str, int]) -> bool:
+        """Whether *address* answered our authenticated check, or is the nominated one."""
+        selected = self.selected_pair()
+        return (selected is not None and selected.remote_addr == address) or any(
+            pair.remote_addr == address and pair.state is CandidatePair.State.SUCCEEDED
+            for pair in self._connection._check_list
+        )
+
+    def pending_dtls(self) -> int:
+        """Datagrams queued for the DTLS transport."""
+        return self._connection._queue.qsize()
+
+    def feed_dtls(self, datagram: bytes) -> None:
+        """Hand a datagram to the DTLS transport."""
+        self._connection._queue.put_nowait((datagram, 1))
+
+
+def feed_stun(protocol: StunProtocol, datagram: bytes, address: tuple[Any, ...]) -> None:
+    """Let aioice have a datagram its protocol would have received by itself."""
+    StunProtocol.datagram_received(protocol, datagram, address)
+
+
+def machine_addresses() -> tuple[str, ...]:
+    """Addresses of this machine without loopback and link-local ones."""
+    return tuple(aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True))
+
+
+def set_dtls_role(dtls: RTCDtlsTransport, role: str) -> None:
+    """Fix the role that offer and answer settled: "client" or "server"."""
+    dtls._set_role(role)
+
+
+def _ignore_data(data: bytes, component: int) -> None:
+    """Where a datagram ends that claimed to be STUN and was not."""
+
+
+def _enlarge_receive_buffer(udp: socket.socket, size: int) -> int:
+    for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
+        try:
+            udp.setsockopt(socket.SOL_SOCKET, option, size)
+            break
+        except OSError:
+            continue  # without the privilege the plain option is capped by the kernel
+    return udp.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def verify() -> None:
+    """Check every private name used here. Raises `InternalError` that names what has changed."""
+    for owner, names in (
+        (aioice.ice, ("get_host_addresses",)),
+        (StunProtocol, ("datagram_received",)),
+        (Connection, ("get_component_candidates", "data_received")),
+        (RTCDtlsTransport, ("_set_role",)),
+        (Session, ("remove_stream",)),
+        (CandidatePair, ("remote_addr",)),
+    ):
+        for name in names:
+            _expect(hasattr(owner, name), f"{owner.__name__}.{name} is gone")
+    _expect(
+        list(inspect.signature(StunProtocol.datagram_received).parameters)
+        == ["self", "data", "addr"],
+        "StunProtocol.datagram_received takes other arguments",
+    )
+    gatherer = RTCIceGatherer(iceServers=[])
+    connection = gatherer._connection
+    for name, kind in (
+        ("_nominated", dict),
+        ("_check_list", list),
+        ("_local_candidates", list),
+        ("_local_candidates_start", bool),
+        ("_local_candidates_end", bool),
+        ("_protocols", list),
+        ("ice_controlling", bool),
+    ):
+        _expect(isinstance(getattr(connection, name, None), kind), f"Connection.{name} changed")
+    _expect(hasattr(connection, "_queue"), "Connection._queue is gone")
+    dtls = RTCDtlsTransport(RTCIceTransport(gatherer), [RTCCertificate.generateCertificate()])
+    for name in ("_rx_srtp", "_tx_srtp"):
+        _expect(hasattr(dtls, name), f"RTCDtlsTransport.{name} is gone")
+    _verify_srtp(dtls)
+
+
+def _verify_srtp(dtls: RTCDtlsTransport) -> None:
+    key = bytes(range(30))
+    dtls._tx_srtp = Session(Policy(key=key, ssrc_type=Policy.SSRC_ANY_OUTBOUND))
+    dtls._rx_srtp = Session(Policy(key=key, ssrc_type=Policy.SSRC_ANY_INBOUND))
+    plain = bytes.fromhex("8060000100000002000000030405060708")
+    outbound, inbound = OutboundSrtp(dtls), InboundSrtp(dtls)
+    protected = outbound.rtp(plain)
+    _expect(protected is not None and protected != plain, "libsrtp does not protect")
+    _expect(inbound.rtp(protected or b"") == plain, "libsrtp does not unprotect")
+    _expect(
+        inbound.rtp(protected or b"") is None and inbound.status in SRTP_REPLAYED,
+        "libsrtp accepts a replayed packet",
+    )
+
+
+def _expect(condition: bool, what: str) -> None:
+    if not condition:
+        raise InternalError(f"the WebRTC libraries do not fit this worker: {what}")

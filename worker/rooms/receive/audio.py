@@ -1,0 +1,71 @@
+"""One SSRC of Opus: every packet leaves as it comes; order and gaps are the decoder's business."""
+
+from collections.abc import Callable
+
+from worker.core.identity import Codec, TrackId
+from worker.ports import EncodedFrame, TrackStatistics
+from worker.rooms.receive.nack import NEVER_NS
+from worker.rooms.receive.source import Source
+from worker.rooms.receive.timeline import Timeline
+from worker.rooms.rtp.packet import RtpPacket, header_extension
+
+
+class AudioStream:
+    """Delivers packets of one SSRC and asks for lost ones where the sender keeps them."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        track_id: TrackId,
+        timeline: Timeline,
+        level_extension: int | None,
+        statistics: TrackStatistics,
+        on_frame: Callable[[EncodedFrame], None],
+    ) -> None:
+        self.source = source
+        self.timeline = timeline
+        self._track_id = track_id
+        self._level_extension = level_extension
+        self._statistics = statistics
+        self._on_frame = on_frame
+        self._given_up: set[int] = set()
+
+    def receive(
+        self, packet: RtpPacket, codec: Codec, arrival_ns: int, *, is_retransmission: bool
+    ) -> None:
+        """Take one packet."""
+        admitted = self.source.admit(packet, arrival_ns, is_retransmission=is_retransmission)
+        if admitted is None:
+            return
+        sequence, is_newest = admitted
+        if self.source.is_beyond_repair:
+            self.source.is_beyond_repair = False
+            self._statistics.packets_lost += 0
+        if not packet.payload:
+            return
+        self._statistics.frames_received += 1
+        timestamp = self.timeline.place(packet.timestamp, arrival_ns, is_newest=is_newest)
+        self._on_frame(
+            EncodedFrame(
+                track_id=self._track_id,
+                codec=codec,
+                epoch=self.timeline.epoch,
+                rtp_timestamp=timestamp,
+                arrival_ns=arrival_ns,
+                keyframe=True,
+                data=packet.payload,
+                level_dbov=self._level(packet),
+            )
+        )
+
+    def poll(self, now_ns: int) -> int:
+        """Give up what is overdue; returns when to call again."""
+        return NEVER_NS
+
+    def _level(self, packet: RtpPacket) -> int | None:
+        if self._level_extension is None:
+            return None
+        value = header_extension(packet, self._level_extension)
+        # RFC 6464 section 3: seven bits of -dBov below the voice activity flag.
+        return -(value[0] & 0x7F) if value else None

@@ -1,0 +1,51 @@
+"""When to ask a publisher for a keyframe."""
+
+from worker.core.timing import NS_PER_MS, NS_PER_S
+
+REQUEST_INTERVAL_NS = NS_PER_S
+"""Requests of one track are at least this far apart, whoever wants them."""
+START_GRACE_NS = 200 * NS_PER_MS
+"""A new stream normally begins with a keyframe; asking at once would make it send two."""
+
+
+class KeyframeRequests:
+    """Merges the reasons to ask into at most one request a second; the first goes out at once."""
+
+    def __init__(self) -> None:
+        self._needed_since_ns: int | None = None
+        self._is_asked = False
+        self._last_request_ns: int | None = None
+
+    def need(self, since_ns: int) -> None:
+        """Nothing can be shown from *since_ns* on until a keyframe comes; may be repeated."""
+        if self._needed_since_ns is None or since_ns < self._needed_since_ns:
+            self._needed_since_ns = since_ns
+
+    def satisfied(self) -> None:
+        """A keyframe came."""
+        self._needed_since_ns = None
+
+    def ask(self) -> None:
+        """Somebody downstream wants one."""
+        self._is_asked = True
+
+    def due_ns(self) -> int | None:
+        """When the next request may go out; None when nobody needs one."""
+        if self._is_asked:
+            wanted_ns = self._last_request_ns or 0
+        elif self._needed_since_ns is not None:
+            wanted_ns = self._needed_since_ns
+        else:
+            return None
+        if self._last_request_ns is None:
+            return wanted_ns
+        return max(wanted_ns, self._last_request_ns + REQUEST_INTERVAL_NS)
+
+    def take(self, now_ns: int) -> bool:
+        """Whether a request must go out now; it is noted as sent."""
+        due_ns = self.due_ns()
+        if due_ns is None or due_ns > now_ns:
+            return False
+        self._is_asked = False
+        self._last_request_ns = now_ns
+        return True

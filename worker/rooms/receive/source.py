@@ -1,0 +1,111 @@
+"""One SSRC: which packets count, what is missing, and what its receiver report says."""
+
+from worker.core.timing import NS_PER_S
+from worker.ports import TrackStatistics
+from worker.rooms.receive.nack import MissingPackets
+from worker.rooms.receive.sequence import SequenceNumbers
+from worker.rooms.rtp.packet import RtpPacket
+from worker.rooms.rtp.rtcp import ReportBlock, SenderReportPacket
+
+
+class Source:
+    """Bookkeeping common to audio and video. Counts into the track's *statistics*."""
+
+    def __init__(
+        self,
+        first: RtpPacket,
+        *,
+        clock_hz: int,
+        has_nack: bool,
+        give_up_ns: int,
+        statistics: TrackStatistics,
+    ) -> None:
+        self.ssrc = first.ssrc
+        self.numbers = SequenceNumbers(first.sequence)
+        self.missing = MissingPackets(wants_requests=has_nack, give_up_ns=give_up_ns)
+        self.is_beyond_repair = False
+        """More went missing at once than can be asked for."""
+        self._statistics = statistics
+        self._clock_hz = clock_hz
+        self._base = first.sequence
+        self._received = 0
+        self._jitter = 0.0
+        self._transit: int | None = None
+        self._jitter_timestamp: int | None = None
+        self._reported_expected = 0
+        self._reported_received = 0
+        self._report_middle = 0
+        self._report_arrival_ns = 0
+
+    @property
+    def has_restarted(self) -> bool:
+        """The sender began to count anew; this object is of no use any more."""
+        return self.numbers.has_restarted
+
+    def admit(
+        self, packet: RtpPacket, arrival_ns: int, *, is_retransmission: bool
+    ) -> tuple[int, bool] | None:
+        """Unwrapped sequence number, and whether it is the newest; None to drop the packet."""
+        numbers, statistics = self.numbers, self._statistics
+        if is_retransmission:
+            sequence = numbers.unwrap(packet.sequence)
+        else:
+            sequence = numbers.follow(packet.sequence)
+        if sequence is None:
+            statistics.packets_discarded += 1
+            return None
+        newest = numbers.newest
+        if not numbers.accept(sequence):
+            statistics.packets_duplicated += 1
+            return None
+        statistics.packets_received += 1
+        if not is_retransmission:
+            self._received += 1
+        if sequence <= newest:
+            was_requested = self.missing.arrived(sequence, arrival_ns)
+            if is_retransmission or was_requested:
+                statistics.packets_recovered += 1
+            return sequence, False
+        if sequence > newest + 1 and not self.missing.notice(newest + 1, sequence, arrival_ns):
+            self.is_beyond_repair = True
+        if not is_retransmission:
+            self._measure_jitter(packet.timestamp, arrival_ns)
+        return sequence, True
+
+    def note_sender_report(self, report: SenderReportPacket, arrival_ns: int) -> None:
+        """For the round trip the sender computes from our next report."""
+        self._report_middle = report.ntp >> 16 & 0xFFFFFFFF
+        self._report_arrival_ns = arrival_ns
+
+    def report(self, now_ns: int) -> ReportBlock:
+        """Our report block since the last call (RFC 3550, A.3)."""
+        expected = self.numbers.newest - self._base + 1
+        expected_since = expected - self._reported_expected
+        received_since = self._received - self._reported_received
+        self._reported_expected, self._reported_received = expected, self._received
+        lost_since = max(0, expected_since - received_since)
+        delay = 0
+        if self._report_middle:
+            delay = (now_ns - self._report_arrival_ns) * 65536 // NS_PER_S
+        return ReportBlock(
+            ssrc=self.ssrc,
+            fraction_lost=min(255, lost_since * 256 // expected_since) if expected_since else 0,
+            packets_lost=max(-(1 << 23), min(expected - self._received, (1 << 23) - 1)),
+            highest_sequence=self.numbers.newest & 0xFFFFFFFF,
+            jitter=int(self._jitter),
+            last_report=self._report_middle,
+            delay_since_report=min(delay, 0xFFFFFFFF),
+        )
+
+    def _measure_jitter(self, timestamp: int, arrival_ns: int) -> None:
+        """RFC 3550, A.8, once per timestamp: later packets of a frame wait for the pacer."""
+        if timestamp == self._jitter_timestamp:
+            return
+        self._jitter_timestamp = timestamp
+        transit = arrival_ns * self._clock_hz // NS_PER_S - timestamp
+        if self._transit is not None:
+            change = abs((transit - self._transit + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+            if change < self._clock_hz:  # a jump of the sender's clock is not jitter
+                self._jitter += (change - self._jitter) / 16
+                self._statistics.jitter_ms = 1000 * self._jitter / self._clock_hz
+        self._transit = transit

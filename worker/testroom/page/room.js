@@ -1,0 +1,130 @@
+// Signalling: one WebSocket to the room server, joined again by itself when it breaks.
+//
+// Events (all CustomEvents, message in `detail`): welcome, joined, left, tracks, signal, recorders,
+// refused {reason}, lost {seconds} (until the next attempt), problem {reason}.
+
+const PING_EVERY_MS = 5000;
+const PONG_WITHIN_MS = 10000;
+const RETRY_FIRST_MS = 500;
+const RETRY_LONGEST_MS = 8000;
+const RELAYED = new Set(['welcome', 'joined', 'left', 'tracks', 'signal', 'recorders']);
+
+export class Room extends EventTarget {
+  #url;
+  #join;
+  #tracks = [];
+  #socket = null;
+  #joined = false;
+  #over = false;
+  #retryMs = RETRY_FIRST_MS;
+  #retryTimer = 0;
+  #pingTimer = 0;
+  #pingSentAt = null;
+
+  /** Who is here, newest last: id -> {id, user_id, name, tracks}; without ourselves. */
+  participants = new Map();
+  id = null;
+  recorders = 0;
+
+  constructor(url, { room, userId, name, token }) {
+    super();
+    this.#url = url;
+    this.#join = { type: 'join', room, user_id: userId, name, role: 'publisher' };
+    if (token) this.#join.token = token;
+  }
+
+  connect() {
+    const socket = new WebSocket(this.#url);
+    this.#socket = socket;
+    socket.onopen = () => socket.send(JSON.stringify(this.#join));
+    socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
+    socket.onclose = () => this.#lost(socket);
+    this.#pingSentAt = null;
+    this.#pingTimer = setInterval(() => this.#ping(socket), PING_EVERY_MS);
+  }
+
+  /** Say what we publish now; said again after every reconnect. */
+  publish(tracks) {
+    this.#tracks = tracks;
+    if (this.#joined) this.#send({ type: 'tracks', tracks });
+  }
+
+  signal(to, data) {
+    if (this.#joined) this.#send({ type: 'signal', to, data });
+  }
+
+  leave() {
+    this.#over = true;
+    this.#joined = false;
+    clearInterval(this.#pingTimer);
+    clearTimeout(this.#retryTimer);
+    this.#socket?.close(1000);
+  }
+
+  #receive(message) {
+    this.#pingSentAt = null;
+    switch (message.type) {
+      case 'welcome':
+        this.id = message.id;
+        this.participants = new Map(message.participants.map((p) => [p.id, p]));
+        this.#joined = true;
+        this.#retryMs = RETRY_FIRST_MS;
+        if (this.#tracks.length) this.publish(this.#tracks);
+        break;
+      case 'joined':
+        this.participants.set(message.participant.id, message.participant);
+        break;
+      case 'left':
+        this.participants.delete(message.id);
+        break;
+      case 'tracks': {
+        const participant = this.participants.get(message.id);
+        if (participant) participant.tracks = message.tracks;
+        break;
+      }
+      case 'recorders':
+        this.recorders = message.count;
+        break;
+      case 'refused':
+        this.leave();
+        this.#tell('refused', { reason: message.reason });
+        return;
+      case 'error':
+        this.#tell('problem', { reason: `${message.field}: ${message.reason}` });
+        return;
+    }
+    if (RELAYED.has(message.type)) this.#tell(message.type, message);
+  }
+
+  #ping(socket) {
+    if (!this.#joined) return;
+    const now = performance.now();
+    if (this.#pingSentAt === null) {
+      this.#pingSentAt = now;
+      this.#send({ type: 'ping' });
+    } else if (now - this.#pingSentAt > PONG_WITHIN_MS) {
+      // A server that vanished without a word: close() would wait for its answer.
+      socket.onclose = null;
+      socket.close();
+      this.#lost(socket);
+    }
+  }
+
+  #lost(socket) {
+    if (this.#over || socket !== this.#socket) return;
+    this.#joined = false;
+    clearInterval(this.#pingTimer);
+    const wait = this.#retryMs * (0.75 + Math.random() / 2);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
+    this.#retryTimer = setTimeout(() => this.connect(), wait);
+    this.#tell('lost', { seconds: wait / 1000 });
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}

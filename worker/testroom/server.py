@@ -1,0 +1,266 @@
+"""The test room's server: the page, signalling at /ws, who is there at /rooms.
+
+For local use and tests. Media goes straight from browser to browser (and to the recorder), so
+the server carries names and SDP only. It listens on loopback unless told otherwise.
+"""
+
+import asyncio
+import logging
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from importlib import resources
+from pathlib import PurePath
+
+from aiohttp import WSCloseCode, hdrs, web
+
+from worker.errors import InternalError, InvalidField, RoomError, RoomRefused
+from worker.testroom.access import bears, check_exposure, is_local_name, is_same_origin
+from worker.testroom.connection import Outbox, receive_join, receive_messages, refuse
+from worker.testroom.lobby import Delivery, Lobby
+from worker.testroom.protocol import (
+    MAX_MESSAGE_BYTES,
+    Join,
+    Message,
+    PeerId,
+    Ping,
+    Publish,
+    Signal,
+    encode,
+)
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5.0
+CLOSING_S = 2.0
+MAX_STRANGERS = 256
+"""Connections that have not joined yet; each is given ten seconds."""
+
+_MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(self), display-capture=(self)",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomAddress:
+    """Where a served room can be reached."""
+
+    host: str
+    port: int
+    secure: bool = False
+
+    @property
+    def page_url(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self._authority}/"
+
+    @property
+    def ws_url(self) -> str:
+        """What a job document names as its room."""
+        return f"{'wss' if self.secure else 'ws'}://{self._authority}/ws"
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@asynccontextmanager
+async def serve_room(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    token: str | None = None,
+    allow_remote: bool = False,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[RoomAddress]:
+    """Serve the test room until the context is left; port 0 takes any free one.
+
+    Beyond loopback both *allow_remote* and a *token* of at least 16 characters are required;
+    browsers there give camera and microphone only to an https page, hence *tls*.
+    Raises `InvalidField` when the exposure is not allowed, `RoomError` when the port is taken.
+    """
+    check_exposure(host, token, allow_remote=allow_remote)
+    # The name would be bound twice, for IPv4 and IPv6, and port 0 then means two ports.
+    bind = "127.0.0.1" if host.lower() == "localhost" else host
+    runner = web.AppRunner(room_application(token=token), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, bind, port, ssl_context=tls, shutdown_timeout=CLOSING_S)
+        try:
+            await site.start()
+        except OSError as exc:
+            raise RoomError(f"cannot listen on {bind}, port {port}: {exc.strerror}") from exc
+        bound_port = runner.addresses[0][1]
+        log.info("room server listens", extra={"host": bind, "port": bound_port})
+        yield RoomAddress(bind, bound_port, secure=tls is not None)
+    finally:
+        await runner.cleanup()
+
+
+def room_application(*, token: str | None = None) -> web.Application:
+    """The server as an aiohttp application, for `serve_room` and for tests."""
+    server = RoomServer(token=token)
+    application = web.Application(middlewares=[server.guard], client_max_size=64 * 1024)
+    application.router.add_get("/ws", server.signalling)
+    application.router.add_get("/rooms", server.rooms)
+    application.router.add_get("/healthz", server.health)
+    application.router.add_get("/", server.page)
+    application.router.add_get("/page/{name}", server.page)
+    application.on_shutdown.append(server.hang_up)
+    return application
+
+
+class RoomServer:
+    """HTTP and WebSocket handlers around one `Lobby`."""
+
+    def __init__(self, *, token: str | None = None) -> None:
+        self._token = token
+        self._lobby = Lobby(token=token)
+        self._outboxes: dict[PeerId, Outbox] = {}
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._page = _read_page()
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answers only requests that were meant for this server."""
+        if self._token is None and not is_local_name(request.host):
+            return _problem(HTTPStatus.FORBIDDEN, "Host: this room answers to loopback names only")
+        try:
+            return await handler(request)
+        except web.HTTPException as exc:
+            return _problem(HTTPStatus(exc.status), exc.reason)
+
+    async def page(self, request: web.Request) -> web.StreamResponse:
+        """The page and its modules, read once at start."""
+        found = self._page.get(request.match_info.get("name", "index.html"))
+        if found is None:
+            return _problem(HTTPStatus.NOT_FOUND, "no such file")
+        body, media_type = found
+        return web.Response(body=body, content_type=media_type, charset="utf-8", headers=_HEADERS)
+
+    async def health(self, _request: web.Request) -> web.StreamResponse:
+        """Alive; also tells the page whether to ask for a token."""
+        return _json({"status": "ok", "token_required": self._token is not None})
+
+    async def rooms(self, request: web.Request) -> web.StreamResponse:
+        """Who is where. Behind a token only for those who bear it."""
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
+        if self._token is not None and not bears(authorization, self._token):
+            return _problem(HTTPStatus.UNAUTHORIZED, "Authorization: bearer token required")
+        return _json(self._lobby.listing())
+
+    async def signalling(self, request: web.Request) -> web.StreamResponse:
+        """One peer, from its join to its leaving."""
+        if not is_same_origin(request.headers.get(hdrs.ORIGIN), request.host):
+            return _problem(HTTPStatus.FORBIDDEN, "Origin: pages of other hosts may not join")
+        if len(self._sockets) - len(self._outboxes) >= MAX_STRANGERS:
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=MAX_MESSAGE_BYTES,
+            compress=False,  # nothing to inflate, so nothing that inflates without end
+            timeout=CLOSING_S,
+        )
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            await self._accompany(socket, request)
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def hang_up(self, _application: web.Application) -> None:
+        """Close every connection, so that clients know at once and try again later."""
+        async with asyncio.TaskGroup() as group:
+            for socket in self._sockets:
+                group.create_task(_close(socket), name="hang-up")
+
+    async def _accompany(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        peer_id = PeerId(secrets.token_hex(8))
+        try:
+            join = await receive_join(socket)
+            if join is None:
+                return
+            if join.token is None:
+                # Job documents have one field for a room: its address, and the token is in it.
+                join = replace(join, token=request.query.get("token"))
+            deliveries = self._lobby.join(peer_id, join)
+        except RoomRefused as refusal:
+            log.info("refused", extra={"reason": str(refusal)})
+            await refuse(socket, refusal)
+            return
+        outbox = self._outboxes[peer_id] = Outbox(lambda: _abort(request))
+        log.info("joined", extra={"room": join.room, "peer": peer_id, "role": join.role.value})
+        self._deliver(deliveries)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(outbox.run(socket), name=f"send:{peer_id}")
+                await receive_messages(socket, lambda m: self._handle(peer_id, m), outbox.put)
+                outbox.close()
+        finally:
+            del self._outboxes[peer_id]
+            self._deliver(self._lobby.leave(peer_id))
+            log.info("left", extra={"room": join.room, "peer": peer_id})
+        await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+
+    def _handle(self, peer_id: PeerId, message: Message) -> None:
+        match message:
+            case Signal():
+                self._deliver(self._lobby.relay(peer_id, message))
+            case Publish():
+                self._deliver(self._lobby.publish(peer_id, message))
+            case Ping():
+                self._outboxes[peer_id].put(encode({"type": "pong"}))
+            case Join():
+                raise InvalidField("type", "has joined already")
+
+    def _deliver(self, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            for peer_id in delivery.to:
+                self._outboxes[peer_id].put(delivery.text)
+
+
+def _read_page() -> dict[str, tuple[bytes, str]]:
+    folder = resources.files("worker.testroom").joinpath("page")
+    files = {
+        entry.name: (entry.read_bytes(), media_type)
+        for entry in folder.iterdir()
+        if (media_type := _MEDIA_TYPES.get(PurePath(entry.name).suffix)) is not None
+    }
+    if "index.html" not in files:
+        raise InternalError("the page of the test room is not installed")
+    return files
+
+
+def _json(document: object) -> web.Response:
+    return web.json_response(document, headers=_HEADERS)
+
+
+def _problem(status: HTTPStatus, reason: str) -> web.Response:
+    return web.json_response({"error": reason}, status=status, headers=_HEADERS)
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _close(socket: web.WebSocketResponse) -> None:
+    try:
+        async with asyncio.timeout(CLOSING_S):
+            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"server is stopping")
+    except TimeoutError:
+        pass  # it does not read; aiohttp drops the connection when the runner is cleaned up
