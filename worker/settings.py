@@ -34,9 +34,9 @@ class RoomSettings(_Section):
 
 
 class VideoSettings(_Section):
-    preset: Literal[
-        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"
-    ] = "superfast"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = (
+        "superfast"
+    )
     encoder_threads: int = Field(0, ge=0, le=64)
     decoder_threads: int = Field(2, ge=1, le=16)
 

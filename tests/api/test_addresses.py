@@ -143,6 +143,7 @@ def test_other_names_are_refused(text: str) -> None:
         "wss://rooms.example.org/ws?token=abc",
         "ws://[::1]:8080/ws",
         "ws://h:65535",
+        "ws://host/" + "x" * 2038,
     ],
 )
 def test_a_room_address_is_a_websocket_address(text: str) -> None:
@@ -169,7 +170,7 @@ def test_a_room_address_is_a_websocket_address(text: str) -> None:
         "ws://host/w s",
         "ws://host/ws\n",
         "ws://hös.example/ws",
-        "ws://host/" + "x" * 2048,
+        "ws://host/" + "x" * 2039,
     ],
 )
 def test_other_room_addresses_are_refused(text: str) -> None:

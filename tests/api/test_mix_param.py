@@ -194,15 +194,13 @@ def test_a_custom_pane_says_everything() -> None:
         "id": 2**31 - 1,
         "user_id": 7,
         "video_type": "SCREENSTREAM",
-        "x": 1,
+        "x": 0.999,
         "y": -0.0,
         "width": 0.002,
         "height": 1.0,
         "zorder": 24,
         "crop_mode": "KEEP_RATIO_PADDING",
     }
-    # x + width may exceed the canvas by a thousandth: 1.002 is too much, so move it in.
-    pane["x"] = 0.999
     layout = read(with_panes(CUSTOM, pane)).layout
     assert layout == CustomLayout(
         (Pane(2**31 - 1, UserId("7"), Source.SCREEN, 0.999, 0, 0.002, 1, 24, Fit.CONTAIN),)
@@ -359,6 +357,10 @@ def test_a_bad_field_of_a_pane_is_refused_with_its_path(change: Fields, complain
 @pytest.mark.parametrize(("x", "width"), [(0.5, 0.5), (0.501, 0.5), (0, 1), (0.667, 0.3335)])
 def test_a_pane_may_end_a_thousandth_outside_the_canvas(x: float, width: float) -> None:
     read(with_panes(CUSTOM, ANN_PANE | {"x": x, "width": width}))
+
+
+def test_a_pane_may_be_as_small_as_2_px() -> None:
+    read(with_panes(CUSTOM, ANN_PANE | {"width": 2 / 1280, "height": 2 / 720}))
 
 
 BAD_PANES = [

@@ -177,15 +177,7 @@ def test_a_track_that_changes_its_owner_belongs_to_the_new_one() -> None:
     taken = Track(a_track("ann").track_id, ParticipantId("bob-1"), Kind.VIDEO, CAMERA)
     roster.publish(taken)
     assert roster.video(ANN, CAMERA) is None
-    assert roster.user_of(taken.track_id) == BOB
-
-
-def test_a_track_tells_its_user_for_as_long_as_it_is_there() -> None:
-    roster = room_of("ann")
-    camera = a_track("ann").track_id
-    assert roster.user_of(camera) == ANN
-    roster.leave(ParticipantId("ann-1"))
-    assert roster.user_of(camera) is None
+    assert roster.video(BOB, CAMERA) == taken.track_id
 
 
 def test_late_events_about_what_is_gone_are_ignored() -> None:
@@ -288,7 +280,7 @@ def test_a_presence_that_changes_its_user_leaves_and_joins() -> None:
     assert roster.users() == (BOB,)
     roster.publish(a_track("ann"))
     assert roster.users() == (BOB, CID)
-    assert roster.user_of(a_track("ann").track_id) == CID
+    assert roster.video(CID, CAMERA) == a_track("ann").track_id
 
 
 # --- any sequence of events -----------------------------------------------------------------

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 
@@ -53,14 +55,19 @@ class Person:
     complaints: list[str]
     """What the page reported on its console as an error, or threw."""
 
-    async def tile(self, name: str, kind: str = "camera") -> dict[str, object]:
-        """What this person sees of *name*: see `_TILE`."""
-        seen: dict[str, object] = await self.page.evaluate(_TILE, [name, kind])
+    async def tile(self, name: str, kind: str = "camera") -> dict[str, Any] | None:
+        """What this person sees of *name*, None without a tile: see `_TILE`."""
+        seen: dict[str, Any] | None = await self.page.evaluate(_TILE, [name, kind])
         return seen
 
     async def sees(self, name: str, kind: str = "camera", *, within_s: float = 15.0) -> None:
-        """Wait until *name*'s picture plays: it moves on, and is neither black nor one colour."""
+        """Wait until *name* is seen: from now on frames arrive, neither black nor of one colour."""
+        await self.page.evaluate("args => delete (window.testsSaw ??= {})[args.join()]", [name, kind])
         await self._until(f"{_PLAYS}({_TILE}, args)", [name, kind], within_s)
+
+    async def hears(self, name: str, *, within_s: float = 15.0) -> None:
+        """Wait until *name*'s level meter moves: the fake microphone beeps every second."""
+        await self._until(f"({_TILE})(args)?.level > 0.2", [name, "camera"], within_s)
 
     async def until(self, condition: str, *args: object, within_s: float = 10.0) -> None:
         """Wait until the JavaScript expression *condition* holds; `args` is at hand in it."""
@@ -80,8 +87,16 @@ class Person:
 
 
 @asynccontextmanager
-async def visit(browser: Browser, page_url: str, name: str, room: str) -> AsyncIterator[Person]:
-    """Join *room* as *name*, with camera and microphone."""
+async def visit(
+    browser: Browser,
+    page_url: str,
+    name: str,
+    room: str,
+    *,
+    user_id: str = "",
+    before: str = "",
+) -> AsyncIterator[Person]:
+    """Join *room* as *name* with camera and microphone; the script *before* runs first."""
     context = await browser.new_context(viewport={"width": 1280, "height": 720})
     try:
         page = await context.new_page()
@@ -93,7 +108,9 @@ async def visit(browser: Browser, page_url: str, name: str, room: str) -> AsyncI
 
         page.on("console", note)
         page.on("pageerror", lambda error: person.complaints.append(str(error)))
-        await page.goto(f"{page_url}?room={room}&name={name}&autojoin=1")
+        await page.add_init_script(before)
+        query = urlencode({"room": room, "name": name, "user": user_id, "autojoin": 1})
+        await page.goto(f"{page_url}?{query}")
         yield person
     finally:
         await context.close()
@@ -105,9 +122,12 @@ _TILE = """([name, kind]) => {
   if (!tile) return null;
   const video = tile.querySelector('video');
   const seen = {
-    width: video.videoWidth, height: video.videoHeight, time: video.currentTime,
+    width: video.videoWidth, height: video.videoHeight,
+    frames: video.getVideoPlaybackQuality().totalVideoFrames,
     playing: Boolean(video.srcObject) && !video.paused, silent: tile.classList.contains('silent'),
-    dark: tile.classList.contains('dark'), darkest: 0, brightest: 0,
+    dark: tile.classList.contains('dark'),
+    level: parseFloat(tile.querySelector('.level i').style.transform.slice('scaleX('.length)) || 0,
+    darkest: 0, brightest: 0,
   };
   if (!video.videoWidth) return seen;
   const canvas = new OffscreenCanvas(64, 36);
@@ -125,7 +145,9 @@ _PLAYS = """((look, args) => {
   const seen = look(args);
   if (!seen?.playing || !seen.width || seen.brightest < 60) return false;
   if (seen.brightest - seen.darkest < 20) return false;
-  const key = JSON.stringify(args);
-  const began = ((window.testsSaw ??= {})[key] ??= seen.time);
-  return seen.time - began > 0.5;
+  const seenBefore = (window.testsSaw ??= {});
+  const key = args.join();
+  // The count starts again with a new stream.
+  if (!(seenBefore[key] <= seen.frames)) seenBefore[key] = seen.frames;
+  return seen.frames - seenBefore[key] >= 5;
 })"""

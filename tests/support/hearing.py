@@ -17,6 +17,8 @@ BEEP_MS = 100
 _HOP = 24
 """Envelopes are computed every half millisecond."""
 _RATE_PER_S = RATE_HZ // _HOP
+_GRID_TOLERANCE_S = 0.2
+"""A clock 200 ppm off moves beeps by 60 ms in five minutes."""
 
 Floats = NDArray[np.float64]
 
@@ -28,45 +30,68 @@ def mono(pcm: NDArray[np.float32]) -> Floats:
 
 def envelope(pcm: Floats, tone_hz: float) -> Floats:
     """Amplitude of *tone_hz* every 0.5 ms: point k is centred on sample 24 k."""
-    phase = np.exp(-2j * np.pi * tone_hz / RATE_HZ * np.arange(len(pcm)))
-    half = TONE_WINDOW // 2
-    sums = np.concatenate([[0], np.cumsum(np.pad(pcm * phase, half))])
-    centres = np.arange(0, len(pcm), _HOP)
-    return 2 * np.abs(sums[centres + 2 * half] - sums[centres]) / TONE_WINDOW
+    half = np.zeros(TONE_WINDOW // 2)
+    padded = np.concatenate([half, pcm, half])
+    return _correlation(padded, tone_hz, TONE_WINDOW)[: -(-len(pcm) // _HOP)]
 
 
 def beep_onsets(pcm: Floats, tone_hz: float, *, floor_db: float = -60.0) -> Floats:
-    """Instants, s, at which a beep of 100 ms of *tone_hz* begins.
+    """Instants, s, at which a beep of 100 ms of *tone_hz* begins; found to about 1 ms.
 
-    A beep is where the tone is much louder for 80 ms than in the 80 ms before and again quiet
-    80 ms after its end, so that steady tones and speech do not count. An onset is where the
-    envelope passes half of the beep's height, which a window centred on a step does exactly at
-    the step; found to about 1 ms. *floor_db* is the least amplitude of a beep, dB.
+    A beep is where the tone fills 100 ms and is at most half as strong in the 100 ms before and
+    after, so that steady tones and long bursts do not count; and beeps come on a grid of one
+    second, so that a syllable that happens to ring at the tone does not count either. *floor_db*
+    is the least amplitude of a beep, dB; 26 dB below the loudest one nothing is a beep.
     """
-    level = envelope(pcm, tone_hz)
-    span = 80 * _RATE_PER_S // 1000
-    beep = BEEP_MS * _RATE_PER_S // 1000
-    sums = np.concatenate([[0.0], np.cumsum(np.pad(level, (span, span + beep + span)))])
+    length = BEEP_MS * RATE_HZ // 1000
+    pad = np.zeros(2 * length)
+    strength = _correlation(np.concatenate([pad, pcm, pad]), tone_hz, length)
+    step = length // _HOP
+    beside = np.maximum(np.roll(strength, step), np.roll(strength, -step))
+    peaks, _ = signal.find_peaks(
+        np.where(beside < strength / 2, strength, 0.0),
+        height=max(10 ** (floor_db / 20), 0.05 * float(strength.max(initial=0.0))),
+        distance=_RATE_PER_S // 2,
+    )
+    onsets = np.asarray([_apex(strength, int(peak)) for peak in peaks]) / _RATE_PER_S
+    return _on_grid(onsets - len(pad) / RATE_HZ, strength[peaks])
 
-    def mean_from(offset: int) -> Floats:
-        start = np.arange(len(level)) + span + offset
-        return (sums[start + span] - sums[start]) / span
 
-    margin = (beep - span) // 2
-    inside = mean_from(margin)
-    outside = np.maximum(mean_from(-span - margin), mean_from(beep + margin))
-    contrast = inside - 2 * outside
-    contrast[inside < 10 ** (floor_db / 20)] = 0.0
-    peaks, _ = signal.find_peaks(contrast, height=1e-9, distance=_RATE_PER_S // 2)
-    onsets = []
-    for peak in peaks:
-        height = inside[peak]
-        before = outside[peak]
-        start = max(0, peak - span)
-        rising = level[start : peak + span] > (height + before) / 2
-        if rising.any():
-            onsets.append((start + int(np.argmax(rising))) / _RATE_PER_S)
-    return np.asarray(onsets)
+def _correlation(pcm: Floats, tone_hz: float, length: int) -> Floats:
+    """Amplitude of *tone_hz* in *length* samples from sample 24 k on, for every k."""
+    phase = np.exp(-2j * np.pi * tone_hz / RATE_HZ * np.arange(len(pcm)))
+    sums = np.concatenate([[0], np.cumsum(pcm * phase)])
+    starts = np.arange(0, len(pcm), _HOP)
+    ends = np.minimum(starts + length, len(pcm))
+    return np.asarray(2 * np.abs(sums[ends] - sums[starts]) / length)
+
+
+def _apex(strength: Floats, peak: int) -> float:
+    """Where the triangle around *peak* has its tip: half way between its flanks at 3/4 height.
+
+    The flanks of a correlation with a beep are straight and alike, its tip is rounded by noise.
+    """
+    level = 0.75 * strength[peak]
+    left = peak
+    while left > 0 and strength[left - 1] > level:
+        left -= 1
+    right = peak
+    while right < len(strength) - 1 and strength[right + 1] > level:
+        right += 1
+    rise = strength[left] - strength[left - 1] if left > 0 else 1.0
+    fall = strength[right] - strength[right + 1] if right < len(strength) - 1 else 1.0
+    return (
+        float(left - (strength[left] - level) / rise + right + (strength[right] - level) / fall) / 2
+    )
+
+
+def _on_grid(onsets: Floats, weights: Floats) -> Floats:
+    """The *onsets* whose place within their second is the common one."""
+    if len(onsets) == 0:
+        return onsets
+    common = np.angle(np.sum(weights * np.exp(2j * np.pi * onsets))) / (2 * np.pi)
+    off_grid = np.abs((onsets - common + 0.5) % 1.0 - 0.5)
+    return np.asarray(onsets[off_grid < _GRID_TOLERANCE_S])
 
 
 def tone_levels(
@@ -85,7 +110,7 @@ def tone_levels(
 
 
 def loudest(levels: Floats, count: int, *, floor_db: float = -60.0) -> set[int]:
-    """Indices of the *count* highest of one row of `tone_levels`, those below the floor left out."""
+    """Indices of the *count* highest of one row of `tone_levels`; none below the floor."""
     order = np.argsort(levels)[::-1][:count]
     return {int(index) for index in order if levels[index] > floor_db}
 
@@ -114,11 +139,13 @@ def clicks(
 ) -> Floats:
     """Instants, s, where something above *above_hz* exceeds *threshold_db*.
 
-    Tones, beeps and voices of synthetic people end well below 8 kHz; a step in the waveform
-    reaches up to half the sample rate.
+    Tones, beeps and voices of synthetic people end below 8 kHz; a step in the waveform reaches
+    up to half the sample rate. The first and the last 5 ms are not judged.
     """
     sections = signal.butter(8, above_hz, "highpass", fs=RATE_HZ, output="sos")
     high = np.abs(signal.sosfiltfilt(sections, pcm))
+    edge = RATE_HZ // 200
+    high[:edge] = high[-edge:] = 0.0
     loud = np.flatnonzero(high > 10 ** (threshold_db / 20))
     if len(loud) == 0:
         return np.asarray([])

@@ -30,9 +30,7 @@ def progress(total_s: float | None) -> Iterator[Callable[[JobProgress], None]]:
 
             def show(now: JobProgress) -> None:
                 facts = f"{now.recorded_s:.1f} s, {now.frames} frames, {now.participants} people"
-                bar.update(
-                    task, description=now.state.value, completed=now.recorded_s, facts=facts
-                )
+                bar.update(task, description=now.state.value, completed=now.recorded_s, facts=facts)
 
             yield show
         return

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import sys
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,8 @@ from worker.errors import InvalidField, RoomError
 from worker.media.contact_sheet import contact_sheet
 from worker.media.facts import recording_facts
 from worker.settings import Settings
-from worker.testroom.standard_scenario import standard_scenario
 from worker.testroom.server import serve_room
+from worker.testroom.standard_scenario import standard_scenario
 from worker.testroom.virtual_loop import run_virtual
 
 LAYOUTS = {
@@ -136,8 +136,8 @@ def _show(outcome: Outcome) -> None:
         contact_sheet(outcome.recording_path, sheet, columns=4, rows=3)
         video = outcome.result["video"]
         rows |= {
-            "video": f"{recorded.video_size.width}x{recorded.video_size.height}, {recorded.frames} frames, "
-            f"{recorded.bitrate_kbps:.0f} kbit/s in all",
+            "video": f"{recorded.video_size.width}x{recorded.video_size.height}, "
+            f"{recorded.frames} frames, {recorded.bitrate_kbps:.0f} kbit/s in all",
             "late frames": str(video["late_frames"]),
             "contact sheet": str(sheet),
         }

@@ -24,7 +24,9 @@ def draw_preview(spec: JobSpec, participants: int, output: Path) -> list[str]:
     warnings = list(kit.load_images(spec.mix.backgrounds.images))
     roster = Roster()
     for index, user_id in enumerate(_users(spec, participants)):
-        _enter(roster, user_id, shares=index == 0 and isinstance(spec.mix.layout, ScreenShareLayout))
+        _enter(
+            roster, user_id, shares=index == 0 and isinstance(spec.mix.layout, ScreenShareLayout)
+        )
     canvas = kit.compositor(template.size).compose(
         resolve(spec.mix, roster, template.size), pictures={}
     )

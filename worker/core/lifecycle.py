@@ -29,24 +29,7 @@ class StopReason(Enum):
     ROOM_LOST = "room_lost"
     """The room went away and did not come back."""
     ROOM_REFUSED = "room_refused"
-    ABORTED = "aborted"
-    """Cut short before it was drained; files are valid, but may lack the end."""
     INTERNAL_ERROR = "internal_error"
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether the job ended before anybody wanted it to."""
-        return self in _FAILURES
-
-
-_FAILURES = frozenset(
-    {
-        StopReason.ROOM_LOST,
-        StopReason.ROOM_REFUSED,
-        StopReason.ABORTED,
-        StopReason.INTERNAL_ERROR,
-    }
-)
 
 
 class Trigger(Enum):

@@ -131,13 +131,6 @@ class Roster:
         """The name to write on the tile of a user who is here: the display name, else the id."""
         return self._users[user_id].owner.participant.display_name.strip() or user_id
 
-    def user_of(self, track_id: TrackId) -> UserId | None:
-        """Whose track this is; None when it is not here."""
-        track = self._tracks.get(track_id)
-        if track is None:
-            return None
-        return self._presences[track.participant_id].participant.user_id
-
     def video(self, user_id: UserId, source: Source) -> TrackId | None:
         """The newest video the user publishes from *source*, unless there is none unmuted."""
         return next((t.track_id for t in self._videos(source) if self._owner(t) == user_id), None)

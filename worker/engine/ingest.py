@@ -105,9 +105,7 @@ class VideoIngest:
         batch: list[tuple[int, EncodedFrame]] = []
         while self._queue and len(batch) < BATCH_FRAMES:
             frame = self._queue[0]
-            capture_ns = self.clock_map.capture_ns(
-                frame.track_id, frame.epoch, frame.rtp_timestamp
-            )
+            capture_ns = self.clock_map.capture_ns(frame.track_id, frame.epoch, frame.rtp_timestamp)
             if capture_ns is not None and capture_ns > room_ns + DECODE_LEAD_NS:
                 break
             too_old = capture_ns is None or capture_ns < room_ns - BEHIND_NS

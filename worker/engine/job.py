@@ -27,12 +27,9 @@ from worker.engine.isolate import isolate
 from worker.engine.sound import SoundLane
 from worker.engine.video import VideoLane
 from worker.errors import DestinationError, InternalError, RoomError, RoomRefused
-from worker.ports import Clock, MediaKit, Program, Room, RoomEvent, Sink
+from worker.ports import Clock, MediaKit, Program, Room, RoomConnected, RoomEvent, Sink
 
 log = logging.getLogger(__name__)
-
-CONNECT_WATCH_NS = 5 * NS_PER_MS
-"""How often a job that joins looks whether it is in."""
 
 WATCH_NS = 100 * NS_PER_MS
 """How often the end of a job is looked for; also the precision of an idle stop."""
@@ -87,6 +84,7 @@ class Job:
         self._on_progress = on_progress
         self._delay_ns = spec.playout_delay_ms * NS_PER_MS
         self._idle = IdleRule(spec.mix.max_idle_s)
+        self._joined_or_ended = asyncio.Event()
         self._delivery = Delivery(sinks)
         self._decoder_threads = [
             ThreadPoolExecutor(1, "decode") for _ in range(self._options.decoder_threads)
@@ -179,14 +177,13 @@ class Job:
             self._end(StopReason.ROOM_LOST, self._clock.now_ns())
 
     async def _until_connected(self) -> None:
-        give_up_ns = self.started_ns + round(self._options.connect_timeout_s * NS_PER_S)
-        while not self.intake.is_connected and self.end_ns is None:
-            now_ns = self._clock.now_ns()
-            if now_ns >= give_up_ns:
-                self.error = "the room could not be joined in time"
-                self._end(StopReason.ROOM_LOST, now_ns)
-                return
-            await self._clock.sleep_until_ns(now_ns + CONNECT_WATCH_NS)
+        """Wait for the room, at most the connect timeout; the recording begins there."""
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._joined_or_ended.wait()
+        except TimeoutError:
+            self.error = "the room could not be joined in time"
+            self._end(StopReason.ROOM_LOST, self._clock.now_ns())
         if self.end_ns is None:
             self.origin_ns = self._clock.now_ns()
             self.lifecycle.pipeline_up()
@@ -251,6 +248,7 @@ class Job:
             return
         self.end_ns = room_ns
         self.lifecycle.stop(reason)
+        self._joined_or_ended.set()
         if self.origin_ns is None:
             return
         recorded_ns = max(0, room_ns - self.origin_ns)
@@ -262,6 +260,8 @@ class Job:
             self.sound.end_sample = samples_for_ticks(self.video.end_tick, fps)
 
     def _schedule(self, room_ns: int, event: RoomEvent) -> None:
+        if isinstance(event, RoomConnected):
+            self._joined_or_ended.set()
         if self._director is not None:
             self._director.schedule(room_ns, event)
 

@@ -39,7 +39,7 @@ def report(job: Job) -> dict[str, Any]:
             "first_live_frame": video.counters.first_live_frame,
             "worst_lag_ms": round(video.counters.worst_lag_ms, 1),
         },
-        "audio": job.sound.summary(),
+        "audio": {"samples": job.sound.encoded_samples},
         "outputs": [
             {
                 "name": sink.name,
@@ -70,8 +70,8 @@ def _participant(
         "left_s": None if attendance.left_ns is None else _room_s(job, attendance.left_ns),
         "av_offset_ms": attendance.av_offset_ms,
         "speaker_turns": [
-            {"from_s": turn.start_s, "to_s": turn.end_s}
-            for turn in job.sound.turns(participant.participant_id)
+            {"from_s": round(start_s, 2), "to_s": round(end_s, 2)}
+            for start_s, end_s in job.sound.turns(participant.participant_id)
         ],
         "tracks": [
             {

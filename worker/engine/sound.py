@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.core.audio.desk import LOOKAHEAD_BLOCKS, Desk
+from worker.core.audio.desk import LATENCY_BLOCKS, Desk
+from worker.core.audio.mixing import sum_tracks
+from worker.core.audio.speakers import SpeakerTurn
 from worker.core.identity import ParticipantId, TrackId
 from worker.core.spec import AudioSpec
-from worker.core.timing import BLOCK_NS
+from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
 from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
 
@@ -39,6 +41,8 @@ class SoundLane:
         self._deliver = deliver
         self._desk = Desk(audio)
         self._thread = ThreadPoolExecutor(1, "sound")
+        # Not bounded by count: a turn lasts a hold time at least, some 20,000 in a day.
+        self._turns: list[SpeakerTurn] = []
         self.end_sample: int | None = None
         self.encoded_samples = 0
 
@@ -47,11 +51,23 @@ class SoundLane:
         """What muxers must know of the sound."""
         return self._encoder.stream
 
+    def turns(self, participant_id: ParticipantId) -> list[tuple[float, float]]:
+        """From when to when a participant was in the mix, s of room time; ended turns only."""
+        end_s = self.encoded_samples / SAMPLE_RATE_HZ
+        return [
+            (
+                turn.start_block * BLOCK_NS / NS_PER_S,
+                min(turn.end_block * BLOCK_NS / NS_PER_S, end_s),
+            )
+            for turn in self._turns
+            if turn.voice == participant_id and turn.start_block * BLOCK_NS / NS_PER_S < end_s
+        ]
+
     async def run(self, origin_ns: int, delay_ns: int) -> None:
         """Mix block n once all of its lookahead is there; at the end flush the encoder."""
         # The desk gives out a block when it has seen the lookahead after it, so the sound of an
         # instant leaves the lane together with its picture.
-        wait_ns = max(delay_ns - LOOKAHEAD_BLOCKS * BLOCK_NS, LEAST_DELAY_NS)
+        wait_ns = max(delay_ns - LATENCY_BLOCKS * BLOCK_NS, LEAST_DELAY_NS)
         loop = asyncio.get_running_loop()
         block = 0
         try:
@@ -64,7 +80,7 @@ class SoundLane:
                 )
                 block += BATCH_BLOCKS
                 await self._deliver(packets)
-            await self._deliver(await loop.run_in_executor(self._thread, self._encoder.flush))
+            await self._deliver(await loop.run_in_executor(self._thread, self._finish))
         finally:
             self._thread.shutdown(wait=False)
 
@@ -79,30 +95,27 @@ class SoundLane:
             ingest.hear(heard)
         packets: list[EncodedPacket] = []
         for index in range(first_block, first_block + BATCH_BLOCKS):
-            voices: dict[ParticipantId, NDArray[np.float32]] = {}
+            tracks: dict[ParticipantId, list[NDArray[np.float32]]] = {}
             for ingest, _ in batch:
                 pcm = ingest.block(origin_ns + index * BLOCK_NS)
                 if pcm is not None:
-                    _add(voices, ingest.track.participant_id, pcm)
+                    tracks.setdefault(ingest.track.participant_id, []).append(pcm)
+            voices = {
+                key: voice for key, pcm in tracks.items() if (voice := sum_tracks(pcm)) is not None
+            }
             mixed = self._desk.process(index, voices)
-            if index >= LOOKAHEAD_BLOCKS:
+            if mixed is not None:
                 packets.extend(self._encode(mixed))
+        self._turns.extend(self._desk.take_turns())
         return packets
+
+    def _finish(self) -> Sequence[EncodedPacket]:
+        self._desk.flush()
+        self._turns.extend(self._desk.take_turns())
+        return self._encoder.flush()
 
     def _encode(self, mixed: NDArray[np.float32]) -> Sequence[EncodedPacket]:
         if self.end_sample is not None:
             mixed = mixed[: max(0, self.end_sample - self.encoded_samples)]
         self.encoded_samples += len(mixed)
         return self._encoder.encode(mixed) if len(mixed) else []
-
-
-def _add(
-    voices: dict[ParticipantId, NDArray[np.float32]],
-    participant_id: ParticipantId,
-    pcm: NDArray[np.float32],
-) -> None:
-    """A participant with two audio tracks (microphone and screen) is one voice."""
-    other = voices.get(participant_id)
-    voices[participant_id] = pcm if other is None else other + pcm
-
-

@@ -12,7 +12,15 @@ from worker.core.timing import tick_ns
 from worker.engine.director import Director
 from worker.engine.ingest import VideoIngest
 from worker.engine.mailbox import Mailbox, Overflow
-from worker.ports import Canvas, Clock, Compositor, EncodedPacket, Picture, VideoEncoder, VideoStream
+from worker.ports import (
+    Canvas,
+    Clock,
+    Compositor,
+    EncodedPacket,
+    Picture,
+    VideoEncoder,
+    VideoStream,
+)
 
 log = logging.getLogger(__name__)
 

@@ -41,14 +41,15 @@ class OpusDecoder:
     """`ports.AudioDecoder`: 48 kHz float32 (samples, channels). Not thread-safe; one per track."""
 
     def __init__(self, library: ctypes.CDLL | None = None) -> None:
-        """*library*: a libopus; None takes the best there is."""
+        """*library*: a libopus from `load`; None takes the best there is."""
         self._library = library if library is not None else libopus()
         self._channels = 1
         self._backend = self._make(self._channels)
 
     def decode(self, data: bytes) -> NDArray[np.float32]:
         """PCM of one packet, 2.5 to 120 ms. Raises `MediaError`."""
-        return self._backend.decode(data, self._adopt(data))
+        samples = self._adopt(data)
+        return self._backend.decode(data, samples)
 
     def recover(self, following: bytes, samples: int) -> NDArray[np.float32]:
         """PCM of the *samples* lost before *following*, from its in-band FEC where it has some.
@@ -60,7 +61,11 @@ class OpusDecoder:
         return self._stand_in(following, samples)
 
     def conceal(self, samples: int) -> NDArray[np.float32]:
-        """PCM that continues what was heard; libopus fades it out within about 100 ms."""
+        """PCM that continues what was heard.
+
+        It dies away slowly (a pure tone loses 20 dB in a second), so whoever misses more than
+        100 ms or so had better fade to silence.
+        """
         return self._stand_in(None, samples)
 
     def _stand_in(self, following: bytes | None, samples: int) -> NDArray[np.float32]:
@@ -168,17 +173,21 @@ class _FFmpegOpus:
 @cache
 def libopus() -> ctypes.CDLL | None:
     """The system's libopus, else the one PyAV's wheel carries, else None. Loaded once."""
-    for name in _candidates():
-        try:
-            library = ctypes.CDLL(name)
-            _declare(library)
-        except (OSError, AttributeError):
-            continue
-        return library
-    return None
+    return next((library for name in candidates() if (library := load(name)) is not None), None)
 
 
-def _candidates() -> list[str]:
+def load(name: str) -> ctypes.CDLL | None:
+    """The library called *name*, or None when it is missing or is not libopus."""
+    try:
+        library = ctypes.CDLL(name)
+        _declare(library)
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+def candidates() -> list[str]:
+    """Names of libraries to try: the system's, then what PyAV's wheel carries."""
     system = [name for name in (ctypes.util.find_library("opus"), "libopus.so.0") if name]
     package = Path(av.__file__).parent
     carried = [

@@ -149,19 +149,26 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def _join(document: Json) -> Join:
-    role = _ROLES.get(_text(document, "role"))
-    if role is None:
-        raise InvalidField("role", "must be publisher or subscriber")
-    token = document.get("token")
-    if token is not None and not (isinstance(token, str) and len(token) <= MAX_TOKEN_CHARS):
-        raise InvalidField("token", f"must be text of at most {MAX_TOKEN_CHARS} characters")
     return Join(
         room=_identifier(document, "room"),
         user_id=UserId(_identifier(document, "user_id")),
         name=_name(document),
-        role=role,
-        token=token,
+        role=_role(document),
+        token=_token(document.get("token")),
     )
+
+
+def _role(document: Json) -> Role:
+    role = _ROLES.get(_text(document, "role"))
+    if role is None:
+        raise InvalidField("role", "must be publisher or subscriber")
+    return role
+
+
+def _token(token: object) -> str | None:
+    if token is None or (isinstance(token, str) and len(token) <= MAX_TOKEN_CHARS):
+        return token
+    raise InvalidField("token", f"must be text of at most {MAX_TOKEN_CHARS} characters")
 
 
 def _tracks(listed: object) -> tuple[PublishedTrack, ...]:

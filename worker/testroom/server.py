@@ -95,10 +95,12 @@ async def serve_room(
     check_exposure(host, token, allow_remote=allow_remote)
     # The name would be bound twice, for IPv4 and IPv6, and port 0 then means two ports.
     bind = "127.0.0.1" if host.lower() == "localhost" else host
-    runner = web.AppRunner(room_application(token=token), access_log=None)
+    runner = web.AppRunner(
+        room_application(token=token), access_log=None, shutdown_timeout=CLOSING_S
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, bind, port, ssl_context=tls, shutdown_timeout=CLOSING_S)
+        site = web.TCPSite(runner, bind, port, ssl_context=tls)
         try:
             await site.start()
         except OSError as exc:

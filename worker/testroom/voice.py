@@ -26,6 +26,8 @@ _FORMANTS_HZ = ((500.0, 120.0), (1500.0, 180.0), (2500.0, 250.0), (3600.0, 400.0
 _LOWEST_PITCH_HZ = 100
 _PITCHES = 12
 _HIGHEST_HARMONIC_HZ = 4500
+_HISS_HZ = (2000, 7000)
+"""Nothing is above 7 kHz, so that a click in the recording stands out there."""
 
 
 class VoiceMode(Enum):
@@ -151,9 +153,12 @@ def _vowel(person: Person, length: int, generator: np.random.Generator) -> NDArr
 
 
 def _hiss(length: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """A quiet fricative: noise with its low end taken away."""
-    noise = np.diff(generator.standard_normal(length + 1))
-    return _shaped(noise, generator.uniform(0.1, 0.2))
+    """A quiet fricative: noise from 2 to 7 kHz."""
+    spectrum = np.fft.rfft(generator.standard_normal(length))
+    frequencies_hz = np.fft.rfftfreq(length, 1 / SAMPLE_RATE_HZ)
+    low_hz, high_hz = _HISS_HZ
+    spectrum[(frequencies_hz < low_hz) | (frequencies_hz > high_hz)] = 0
+    return _shaped(np.fft.irfft(spectrum, length), generator.uniform(0.1, 0.2))
 
 
 def _formant_gain(frequency_hz: float) -> float:

@@ -18,37 +18,47 @@ CEILING_DBTP = -1.5
 LOOKAHEAD_SAMPLES = 4 * SAMPLE_RATE_HZ // 1000
 RELEASE_SAMPLES = 150 * SAMPLE_RATE_HZ // 1000
 """Time constant; shorter would distort low voices, longer would be heard as pumping."""
-IDLE_DB = 1e-3
+IDLE_DB = 1e-4
 
-_TAPS = 12
-_PEAK_DELAY = 6
-"""Samples by which the interpolator's output lags: half its length."""
-_GUARD = 8
-_GAIN_DELAY = LOOKAHEAD_SAMPLES + 7
-"""From a sample to the gain that already knows the sample's peak and all within the window."""
-_PHASES = np.array(
-    [
-        [0.0017089843750, -0.0291748046875, -0.0189208984375, -0.0083007812500],
-        [0.0109863281250, 0.0292968750000, 0.0330810546875, 0.0148925781250],
-        [-0.0196533203125, -0.0517578125000, -0.0582275390625, -0.0266113281250],
-        [0.0332031250000, 0.0891113281250, 0.1015625000000, 0.0476074218750],
-        [-0.0594482421875, -0.1665039062500, -0.2003173828125, -0.1022949218750],
-        [0.1373291015625, 0.4650878906250, 0.7797851562500, 0.9721679687500],
-        [0.9721679687500, 0.7797851562500, 0.4650878906250, 0.1373291015625],
-        [-0.1022949218750, -0.2003173828125, -0.1665039062500, -0.0594482421875],
-        [0.0476074218750, 0.1015625000000, 0.0891113281250, 0.0332031250000],
-        [-0.0266113281250, -0.0582275390625, -0.0517578125000, -0.0196533203125],
-        [0.0148925781250, 0.0330810546875, 0.0292968750000, 0.0109863281250],
-        [-0.0083007812500, -0.0189208984375, -0.0291748046875, 0.0017089843750],
-    ],
-    np.float32,
-)
-"""The interpolator of BS.1770-4, annex 2: (taps, phases)."""
-_WORST_GAIN = float(np.abs(_PHASES).sum(axis=0).max())
+_TAPS = 24
+_PEAK_DELAY = _TAPS // 2
+"""Samples by which the interpolator lags."""
+_GUARD = 4
+"""The interpolated peaks lie between samples; so many more of them are looked at."""
+_GAIN_DELAY = LOOKAHEAD_SAMPLES - 1 + _PEAK_DELAY + _GUARD // 2
+"""From a sample to the gain in which it, and all within the look-ahead, is known."""
+_FRAME = 40
+"""Samples interpolated by one row of the matrix product; divides a block."""
+_BOX = LOOKAHEAD_SAMPLES // 3
+"""Three running means of this length smooth the gain: a bell of 4 ms, cheaper than a filter."""
+_DB_PER_NEPER = 20 / np.log(10)
+
+
+def _interpolator() -> NDArray[np.float32]:
+    """Values a quarter, a half and three quarters behind a sample, (taps, 3); flat to 20 kHz.
+
+    A windowed sinc instead of the standard's example table, whose phases differ by 0.25 dB.
+    """
+    offset = np.arange(_TAPS)[:, None] - (_TAPS / 2 - 1) - np.array([0.25, 0.5, 0.75])
+    window = np.i0(6.0 * np.sqrt(np.clip(1 - (offset / (_TAPS / 2)) ** 2, 0, 1)))
+    taps = np.sinc(offset) * window
+    return (taps / taps.sum(axis=0)).astype(np.float32)
+
+
+def _frame_interpolator() -> NDArray[np.float32]:
+    """The interpolator for a whole frame at once: (taps - 1 + frame, 3 * frame)."""
+    taps = _interpolator()
+    matrix = np.zeros((_TAPS - 1 + _FRAME, 3, _FRAME), np.float32)
+    for sample in range(_FRAME):
+        matrix[sample : sample + _TAPS, :, sample] = taps
+    return matrix.reshape(_TAPS - 1 + _FRAME, 3 * _FRAME)
+
+
+_MATRIX = _frame_interpolator()
+_WORST_GAIN = float(np.abs(_MATRIX).sum(axis=0).max())
 _CEILING = float(10 ** (CEILING_DBTP / 20))
 _DECAY = np.exp(-np.arange(1, BLOCK_SAMPLES + 1) / RELEASE_SAMPLES)
-_SMOOTHING = np.hanning(LOOKAHEAD_SAMPLES + 2)[1:-1]
-_SMOOTHING /= _SMOOTHING.sum()
+_GROWTH = 1 / _DECAY
 
 
 class Limiter:
@@ -57,8 +67,9 @@ class Limiter:
     def __init__(self) -> None:
         self._pending: NDArray[np.float32] = np.zeros((BLOCK_SAMPLES, 2), np.float32)
         self._history = np.zeros((2, _TAPS - 1), np.float32)
-        self._required_db = np.zeros(LOOKAHEAD_SAMPLES + _GUARD - 1)
-        self._envelope_db = np.zeros(LOOKAHEAD_SAMPLES - 1)
+        self._required = np.zeros(LOOKAHEAD_SAMPLES + _GUARD - 1)
+        """Attenuation the newest samples ask for, nepers; `_envelope` likewise."""
+        self._envelope = np.zeros(LOOKAHEAD_SAMPLES - 1)
         self._gains: NDArray[np.float64] | None = None
         self.reduction_db = 0.0
         """The most the gain was lowered within the last block, dB."""
@@ -71,57 +82,63 @@ class Limiter:
         gains = self._next_gains(block)
         limited = self._pending
         if gains is not None or self._gains is not None:
-            ones = np.ones(BLOCK_SAMPLES)
-            before = ones if self._gains is None else self._gains
-            after = ones if gains is None else gains
-            limited = limited * np.concatenate(
-                (before[_GAIN_DELAY:, None], after[:_GAIN_DELAY, None])
-            ).astype(np.float32)
+            aligned = np.ones((BLOCK_SAMPLES, 1), np.float32)
+            if self._gains is not None:
+                aligned[:-_GAIN_DELAY, 0] = self._gains[_GAIN_DELAY:]
+            if gains is not None:
+                aligned[-_GAIN_DELAY:, 0] = gains[:_GAIN_DELAY]
+            limited = limited * aligned
         self._pending, self._gains = block, gains
         return limited
 
     def _next_gains(self, block: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Gains for the times of *block*, delayed; None for all ones."""
-        required_db = self._requirement_db(block)
-        if required_db is None:
-            is_idle = (
-                self._envelope_db[-1] < IDLE_DB
-                and not self._required_db.any()
-                and self._envelope_db.max() < IDLE_DB
-            )
-            if is_idle:
-                self._envelope_db[:] = 0
+        """Gains for the samples of *block*, `_GAIN_DELAY` late; None for all ones."""
+        required = self._requirement(block)
+        if required is None:
+            if self._envelope.max() < IDLE_DB / _DB_PER_NEPER and not self._required.any():
+                self._envelope[:] = 0
                 self.reduction_db = 0.0
                 return None
-            required_db = np.zeros(BLOCK_SAMPLES)
-        ahead_db = np.concatenate((self._required_db, required_db))
-        self._required_db = ahead_db[BLOCK_SAMPLES:]
-        width = LOOKAHEAD_SAMPLES + _GUARD
-        held_db = maximum_filter1d(ahead_db, width, origin=width // 2 - 1 + width % 2)
-        held_db = held_db[width - 1 :] if False else _trailing_maximum(ahead_db, width)
-        risen = np.maximum.accumulate(held_db / _DECAY)
-        envelope_db = _DECAY * np.maximum(risen, self._envelope_db[-1])
-        joined_db = np.concatenate((self._envelope_db, envelope_db))
-        self._envelope_db = joined_db[BLOCK_SAMPLES:]
-        smooth_db = np.convolve(joined_db, _SMOOTHING, "valid")
-        self.reduction_db = float(smooth_db.max())
-        return np.asarray(10 ** (smooth_db / -20))
+            required = np.zeros(BLOCK_SAMPLES)
+        ahead = np.concatenate((self._required, required))
+        self._required = ahead[BLOCK_SAMPLES:]
+        held = _trailing_maximum(ahead, LOOKAHEAD_SAMPLES + _GUARD)
+        risen = np.maximum.accumulate(held * _GROWTH)
+        envelope = _DECAY * np.maximum(risen, self._envelope[-1])
+        joined = np.concatenate((self._envelope, envelope))
+        self._envelope = joined[BLOCK_SAMPLES:]
+        smooth = _running_mean(_running_mean(_running_mean(joined, _BOX), _BOX), _BOX)
+        smooth = smooth[-BLOCK_SAMPLES:]
+        self.reduction_db = float(smooth.max()) * _DB_PER_NEPER
+        return np.asarray(np.exp(-smooth))
 
-    def _requirement_db(self, block: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """By how many dB the signal must come down, lagging by 6 samples; None for nowhere."""
+    def _requirement(self, block: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Attenuation needed, nepers, `_PEAK_DELAY` late; None for none at all."""
         joined = np.concatenate((self._history, block.T), axis=1)
         self._history = joined[:, BLOCK_SAMPLES:].copy()
-        if float(np.abs(joined).max()) * _WORST_GAIN <= _CEILING:
+        magnitude = np.abs(joined).max(axis=0)
+        if float(magnitude.max()) * _WORST_GAIN <= _CEILING:
             return None
-        windows = sliding_window_view(joined, _TAPS, axis=1).reshape(-1, _TAPS)
-        peaks = np.abs(windows @ _PHASES).max(axis=1).reshape(2, BLOCK_SAMPLES).max(axis=0)
+        frames = sliding_window_view(joined, _TAPS - 1 + _FRAME, axis=1)[:, ::_FRAME]
+        between = np.abs(frames.reshape(-1, _TAPS - 1 + _FRAME) @ _MATRIX)
+        peaks = between.reshape(2, -1, 3, _FRAME).max(axis=(0, 2)).reshape(BLOCK_SAMPLES)
+        np.maximum(peaks, magnitude[_PEAK_DELAY : _PEAK_DELAY + BLOCK_SAMPLES], out=peaks)
         if float(peaks.max()) <= _CEILING:
             return None
-        return 20 * np.log10(np.maximum(peaks.astype(np.float64) / _CEILING, 1))
+        return np.log(np.maximum(peaks.astype(np.float64) / _CEILING, 1.0))
 
 
 def _trailing_maximum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Maximum of each value and the width - 1 before it; as long as *values* less those."""
+    """Maximum of each value and the width - 1 before it, without the first width - 1."""
     centred = maximum_filter1d(values, width, mode="nearest")
     start = width // 2
     return np.asarray(centred[start : start + values.shape[0] - width + 1])
+
+
+def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """Mean of each value and the width - 1 before it, without the first width - 1."""
+    total = np.cumsum(values)
+    mean = total[width - 1 :].copy()
+    mean[1:] -= total[:-width]
+    mean /= width
+    return mean

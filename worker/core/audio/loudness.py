@@ -61,6 +61,8 @@ class LoudnessMeter:
         self._row_voice = np.zeros(0, np.intp)
         self._row_weight = np.zeros(0)
         self._energies = np.zeros((0, MOMENTARY_BLOCKS))
+        self.broken: frozenset[ParticipantId] = frozenset()
+        """Voices whose last block held infinities or NaN; nobody should hear it."""
 
     def process(
         self, voices: Mapping[ParticipantId, NDArray[np.float32]]
@@ -102,13 +104,16 @@ class LoudnessMeter:
     def _block_energies(self, weighted: NDArray[np.float64]) -> NDArray[np.float64]:
         squares = np.einsum("rs,rs->r", weighted, weighted) / BLOCK_SAMPLES
         broken = ~np.isfinite(squares)
+        self.broken = frozenset()
         if broken.any():
             squares[broken] = 0
             self._state[:, broken] = 0
+            keys = list(self._voices)
+            self.broken = frozenset(keys[index] for index in self._row_voice[broken])
         self._state[np.abs(self._state) < DENORMAL] = 0
-        return np.bincount(
-            self._row_voice, weights=squares * self._row_weight, minlength=len(self._voices)
-        )
+        energies = np.zeros(len(self._voices))
+        np.add.at(energies, self._row_voice, squares * self._row_weight)
+        return energies
 
     def _follow(self, voices: Mapping[ParticipantId, NDArray[np.float32]]) -> None:
         """Make rows for newcomers and second channels, drop those of voices long absent."""

@@ -47,9 +47,9 @@ def mix(strips: Iterable[Strip]) -> NDArray[np.float32]:
 
 
 def sum_tracks(tracks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-    """One voice from a participant's tracks (microphone and screen sound); None when there are none.
+    """One voice from a participant's tracks: microphone and screen sound.
 
-    Blocks are (960, 1 or 2) float32; the sum is stereo if any of them is.
+    Blocks are (960, 1 or 2) float32; the sum is stereo if any of them is. None when there are none.
     """
     if not tracks:
         return None

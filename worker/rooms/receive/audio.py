@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from worker.core.identity import Codec, TrackId
 from worker.ports import EncodedFrame, TrackStatistics
-from worker.rooms.receive.nack import NEVER_NS
 from worker.rooms.receive.source import Source
 from worker.rooms.receive.timeline import Timeline
 from worker.rooms.rtp.packet import RtpPacket, header_extension
@@ -29,7 +28,6 @@ class AudioStream:
         self._level_extension = level_extension
         self._statistics = statistics
         self._on_frame = on_frame
-        self._given_up: set[int] = set()
 
     def receive(
         self, packet: RtpPacket, codec: Codec, arrival_ns: int, *, is_retransmission: bool
@@ -38,10 +36,7 @@ class AudioStream:
         admitted = self.source.admit(packet, arrival_ns, is_retransmission=is_retransmission)
         if admitted is None:
             return
-        sequence, is_newest = admitted
-        if self.source.is_beyond_repair:
-            self.source.is_beyond_repair = False
-            self._statistics.packets_lost += 0
+        _, is_newest = admitted
         if not packet.payload:
             return
         self._statistics.frames_received += 1
@@ -59,9 +54,11 @@ class AudioStream:
             )
         )
 
-    def poll(self, now_ns: int) -> int:
-        """Give up what is overdue; returns when to call again."""
-        return NEVER_NS
+    def poll(self, now_ns: int) -> None:
+        """Give up what is overdue."""
+        overdue = self.source.missing.overdue(now_ns)
+        if overdue:
+            self.source.give_up_before(overdue[-1] + 1)
 
     def _level(self, packet: RtpPacket) -> int | None:
         if self._level_extension is None:

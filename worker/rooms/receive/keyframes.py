@@ -4,6 +4,9 @@ from worker.core.timing import NS_PER_MS, NS_PER_S
 
 REQUEST_INTERVAL_NS = NS_PER_S
 """Requests of one track are at least this far apart, whoever wants them."""
+PATIENT_INTERVAL_NS = 5 * NS_PER_S
+"""After `URGENT_REQUESTS` in vain: the publisher is paused, or sends what can't be decoded."""
+URGENT_REQUESTS = 10
 START_GRACE_NS = 200 * NS_PER_MS
 """A new stream normally begins with a keyframe; asking at once would make it send two."""
 
@@ -15,6 +18,7 @@ class KeyframeRequests:
         self._needed_since_ns: int | None = None
         self._is_asked = False
         self._last_request_ns: int | None = None
+        self._unanswered = 0
 
     def need(self, since_ns: int) -> None:
         """Nothing can be shown from *since_ns* on until a keyframe comes; may be repeated."""
@@ -22,8 +26,10 @@ class KeyframeRequests:
             self._needed_since_ns = since_ns
 
     def satisfied(self) -> None:
-        """A keyframe came."""
+        """A keyframe came, which serves everybody who waits."""
         self._needed_since_ns = None
+        self._is_asked = False
+        self._unanswered = 0
 
     def ask(self) -> None:
         """Somebody downstream wants one."""
@@ -31,15 +37,14 @@ class KeyframeRequests:
 
     def due_ns(self) -> int | None:
         """When the next request may go out; None when nobody needs one."""
-        if self._is_asked:
-            wanted_ns = self._last_request_ns or 0
-        elif self._needed_since_ns is not None:
-            wanted_ns = self._needed_since_ns
-        else:
+        if self._needed_since_ns is None and not self._is_asked:
             return None
+        wanted_ns = 0 if self._is_asked else self._needed_since_ns or 0
         if self._last_request_ns is None:
             return wanted_ns
-        return max(wanted_ns, self._last_request_ns + REQUEST_INTERVAL_NS)
+        is_urgent = self._is_asked or self._unanswered < URGENT_REQUESTS
+        interval_ns = REQUEST_INTERVAL_NS if is_urgent else PATIENT_INTERVAL_NS
+        return max(wanted_ns, self._last_request_ns + interval_ns)
 
     def take(self, now_ns: int) -> bool:
         """Whether a request must go out now; it is noted as sent."""
@@ -48,4 +53,5 @@ class KeyframeRequests:
             return False
         self._is_asked = False
         self._last_request_ns = now_ns
+        self._unanswered += 1
         return True

@@ -37,6 +37,11 @@ class MissingPackets:
     def __contains__(self, sequence: int) -> bool:
         return sequence in self._missing
 
+    @property
+    def oldest(self) -> int:
+        """The oldest missing packet; call only when there is one."""
+        return next(iter(self._missing))
+
     def notice(self, first: int, end: int, now_ns: int) -> bool:
         """[first, end) did not come. False (and nothing noted) when that is too much to repair."""
         if len(self._missing) + end - first > MAX_MISSING:

@@ -24,7 +24,7 @@ class Source:
         self.numbers = SequenceNumbers(first.sequence)
         self.missing = MissingPackets(wants_requests=has_nack, give_up_ns=give_up_ns)
         self.is_beyond_repair = False
-        """More went missing at once than can be asked for."""
+        """More went missing at once than can be asked for; whoever sees it clears it."""
         self._statistics = statistics
         self._clock_hz = clock_hz
         self._base = first.sequence
@@ -62,15 +62,23 @@ class Source:
         if not is_retransmission:
             self._received += 1
         if sequence <= newest:
-            was_requested = self.missing.arrived(sequence, arrival_ns)
-            if is_retransmission or was_requested:
-                statistics.packets_recovered += 1
+            if sequence in self.missing:
+                was_requested = self.missing.arrived(sequence, arrival_ns)
+                if is_retransmission or was_requested:
+                    statistics.packets_recovered += 1
+            elif sequence >= self._base:
+                statistics.packets_lost -= 1  # it had been given up
             return sequence, False
         if sequence > newest + 1 and not self.missing.notice(newest + 1, sequence, arrival_ns):
             self.is_beyond_repair = True
+            statistics.packets_lost += sequence - newest - 1
         if not is_retransmission:
             self._measure_jitter(packet.timestamp, arrival_ns)
         return sequence, True
+
+    def give_up_before(self, sequence: int) -> None:
+        """Wait no longer for packets older than *sequence*; they count as lost."""
+        self._statistics.packets_lost += self.missing.forget_before(sequence)
 
     def note_sender_report(self, report: SenderReportPacket, arrival_ns: int) -> None:
         """For the round trip the sender computes from our next report."""

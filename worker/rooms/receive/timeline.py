@@ -15,6 +15,11 @@ class Timeline:
         self._newest: int | None = None
         self._newest_arrival_ns = 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been placed yet."""
+        return self._newest is not None
+
     def place(self, timestamp: int, arrival_ns: int, *, is_newest: bool) -> int:
         """The unwrapped timestamp within `epoch`, which this call may have raised.
 

@@ -46,7 +46,7 @@ function customPanes(userIds) {
   }));
 }
 
-/** The job document for *room* at *url* (ws://…); *onStage* is a user id, or '' for any screen. */
+/** The job document for *room* at *url* (WebSocket); *onStage* is a user id or '' (any screen). */
 export function jobDocument({ url, room, template, layout, onStage, userIds }) {
   const mix = { room_id: room, encode_template: template, max_idle_time: 30 };
   if (template !== 'audio_only') {
@@ -122,7 +122,7 @@ export class RecordPanel {
       copied.textContent = 'Copied.';
     } catch {
       getSelection().selectAllChildren(shown);
-      copied.textContent = 'The browser does not let the page copy: the command is selected, copy it yourself.';
+      copied.textContent = 'The page may not copy. The command is selected: copy it yourself.';
     }
   }
 }

@@ -1,0 +1,86 @@
+"""A room played from a list: at so many seconds this happens."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from worker.core.identity import (
+    Codec,
+    Kind,
+    Participant,
+    ParticipantId,
+    Source,
+    Track,
+    TrackId,
+    UserId,
+)
+from worker.errors import RoomError
+from worker.ports import (
+    Clock,
+    EncodedFrame,
+    RoomConnected,
+    RoomEvent,
+    RoomListener,
+    TrackStatistics,
+)
+
+Happening = RoomEvent | EncodedFrame | RoomError
+
+
+class FakeRoom:
+    """Connects at 0 s unless `connects` is False; `script` is (seconds, what), in order."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        script: Sequence[tuple[float, Happening]] = (),
+        *,
+        connects: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._script = script
+        self._connects = connects
+        self.keyframe_requests: list[TrackId] = []
+        self.was_left = False
+
+    async def run(self, listener: RoomListener) -> None:
+        try:
+            if self._connects:
+                listener.on_event(RoomConnected())
+            for at_s, what in self._script:
+                await self._clock.sleep_until_ns(round(at_s * 1e9))
+                if isinstance(what, RoomError):
+                    raise what
+                if isinstance(what, EncodedFrame):
+                    listener.on_frame(what)
+                else:
+                    listener.on_event(what)
+            await asyncio.Event().wait()
+        finally:
+            self.was_left = True
+
+    def request_keyframe(self, track_id: TrackId) -> None:
+        self.keyframe_requests.append(track_id)
+
+    def statistics(self) -> Mapping[TrackId, TrackStatistics]:
+        return {}
+
+
+def person(name: str) -> Participant:
+    return Participant(ParticipantId(f"p-{name}"), UserId(name), name.title())
+
+
+def camera(name: str) -> Track:
+    return Track(TrackId(f"{name}/camera"), ParticipantId(f"p-{name}"), Kind.VIDEO, Source.CAMERA)
+
+
+def frame(name: str, number: int, at_s: float, *, keyframe: bool = True) -> EncodedFrame:
+    """Frame *number* of somebody's camera, captured and arrived at *at_s*."""
+    return EncodedFrame(
+        track_id=TrackId(f"{name}/camera"),
+        codec=Codec.VP8,
+        epoch=0,
+        rtp_timestamp=round(at_s * 90_000),
+        arrival_ns=round(at_s * 1e9),
+        keyframe=keyframe,
+        data=str(number).encode(),
+    )

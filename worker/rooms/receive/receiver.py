@@ -1,0 +1,181 @@
+"""One peer connection's receive side: packets in, frames and sender reports out, RTCP back.
+
+Drive it with `on_rtp`, `on_rtcp` and, every 5 to 10 ms, `poll`. All times are ns on one
+monotonic clock.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from worker.core.identity import Kind, TrackId
+from worker.core.timing import NS_PER_MS, NS_PER_S
+from worker.ports import EncodedFrame, SenderReport, TrackStatistics
+from worker.rooms.media import NegotiatedMedia
+from worker.rooms.receive.demultiplex import Demultiplexer
+from worker.rooms.receive.track import TrackReceiver
+from worker.rooms.rtp.packet import BadPacket, parse_rtp
+from worker.rooms.rtp.rtcp import (
+    MAX_REPORT_BLOCKS,
+    ByePacket,
+    ReceiverReportPacket,
+    SenderReportPacket,
+    build_cname,
+    build_receiver_report,
+    build_remb,
+    pack_compounds,
+    parse_rtcp,
+)
+
+GIVE_UP_NS = 450 * NS_PER_MS
+"""What is left of 600 ms of playout delay after reordering and decoding."""
+REPORT_INTERVAL_NS = NS_PER_S
+VIDEO_CEILING_BPS = 3_000_000
+AUDIO_CEILING_BPS = 250_000
+"""What REMB grants per track: above what browsers send at 720p, so that it throttles nobody."""
+CNAME = "mixworker"
+MAX_TRACKS = 64
+
+
+@dataclass(slots=True)
+class ReceiverCounters:
+    """Packets of one connection that reached no track."""
+
+    malformed: int = 0
+    unknown: int = 0
+    """Of no known SSRC, MID or payload type, or of one SSRC too many."""
+
+
+class PeerReceiver:
+    """Receives all tracks of one connection. Handlers are called from within `on_rtp`, `on_rtcp`
+    and `poll`.
+    """
+
+    def __init__(
+        self,
+        *,
+        ssrc: int,
+        on_frame: Callable[[EncodedFrame], None],
+        on_sender_report: Callable[[SenderReport], None],
+        statistics: MutableMapping[TrackId, TrackStatistics],
+        first_epoch: int = 0,
+        give_up_ns: int = GIVE_UP_NS,
+    ) -> None:
+        """*ssrc* names us in RTCP. *statistics* is shared with the connections of the same
+        tracks before and after this one; *first_epoch* must be above all of the former's.
+        """
+        self.counters = ReceiverCounters()
+        self.last_rtp_ns: int | None = None
+        self._ssrc = ssrc
+        self._on_frame = on_frame
+        self._on_sender_report = on_sender_report
+        self._statistics = statistics
+        self._next_epoch = first_epoch
+        self._give_up_ns = give_up_ns
+        self._demultiplexer = Demultiplexer()
+        self._tracks: dict[TrackId, TrackReceiver] = {}
+        self._next_report_ns = 0
+
+    @property
+    def next_epoch(self) -> int:
+        """Above every epoch this connection has delivered; for its successor."""
+        return max((track.next_epoch for track in self._tracks.values()), default=self._next_epoch)
+
+    def set_tracks(self, media: Mapping[TrackId, NegotiatedMedia], now_ns: int) -> None:
+        """Take what was negotiated; tracks that stay go on, at most 64 are kept."""
+        self._next_epoch = self.next_epoch
+        tracks: dict[TrackId, TrackReceiver] = {}
+        for track_id, entry in islice(media.items(), MAX_TRACKS):
+            track = self._tracks.get(track_id)
+            if track is None:
+                track = TrackReceiver(
+                    track_id,
+                    entry,
+                    first_epoch=self._next_epoch,
+                    give_up_ns=self._give_up_ns,
+                    statistics=self._statistics.setdefault(track_id, TrackStatistics()),
+                    on_frame=self._on_frame,
+                    on_sender_report=self._on_sender_report,
+                    now_ns=now_ns,
+                )
+            else:
+                track.update(entry, now_ns)
+            tracks[track_id] = track
+        self._tracks = tracks
+        self._demultiplexer.set_media(
+            (track_id, media[track_id]) for track_id in tracks if media[track_id].is_active
+        )
+
+    def on_rtp(self, data: bytes, arrival_ns: int) -> None:
+        """Take one plain RTP packet; malformed ones are counted."""
+        try:
+            packet = parse_rtp(data)
+            track_id = self._demultiplexer.route(packet, arrival_ns)
+            if track_id is None:
+                self.counters.unknown += 1
+                return
+            self.last_rtp_ns = arrival_ns
+            self._tracks[track_id].receive(packet, arrival_ns)
+        except BadPacket:
+            self.counters.malformed += 1
+
+    def on_rtcp(self, data: bytes, arrival_ns: int) -> None:
+        """Take one plain RTCP compound; malformed ones are counted."""
+        try:
+            packets = parse_rtcp(data)
+        except BadPacket:
+            self.counters.malformed += 1
+            return
+        for packet in packets:
+            if isinstance(packet, SenderReportPacket):
+                track = self._track_of(packet.ssrc)
+                if track is not None:
+                    track.receive_report(packet, arrival_ns)
+            elif isinstance(packet, ByePacket):
+                for ssrc in packet.ssrcs:
+                    track = self._track_of(ssrc)
+                    if track is not None:
+                        track.end_source(ssrc, arrival_ns)
+
+    def poll(self, now_ns: int) -> Sequence[bytes]:
+        """Do what is due; returns RTCP compounds to send."""
+        packets: list[bytes] = []
+        for track in self._tracks.values():
+            packets += track.poll(self._ssrc, now_ns)
+        if self.last_rtp_ns is not None and now_ns >= self._next_report_ns:
+            self._next_report_ns = now_ns + REPORT_INTERVAL_NS
+            packets[:0] = self._reports(now_ns)
+        return pack_compounds(packets) if packets else ()
+
+    def request_keyframe(self, track_id: TrackId) -> None:
+        """Ask for a keyframe of *track_id*; at most one request a second goes out."""
+        track = self._tracks.get(track_id)
+        if track is not None:
+            track.request_keyframe()
+
+    def last_packet_ns(self, track_id: TrackId) -> int | None:
+        """When the last packet of *track_id* came; None before the first."""
+        track = self._tracks.get(track_id)
+        return track.last_packet_ns if track is not None else None
+
+    def _track_of(self, ssrc: int) -> TrackReceiver | None:
+        track_id = self._demultiplexer.track_of(ssrc)
+        return self._tracks.get(track_id) if track_id is not None else None
+
+    def _reports(self, now_ns: int) -> Iterator[bytes]:
+        """RFC 3550 section 6.1: a report and our name first in every compound we begin."""
+        sources = [track.source for track in self._tracks.values()]
+        blocks = [source.report(now_ns) for source in sources if source is not None]
+        for at in range(0, max(1, len(blocks)), MAX_REPORT_BLOCKS):
+            yield build_receiver_report(
+                ReceiverReportPacket(self._ssrc, tuple(blocks[at : at + MAX_REPORT_BLOCKS]))
+            )
+        yield build_cname(self._ssrc, CNAME)
+        videos = [
+            track.ssrc
+            for track in self._tracks.values()
+            if track.kind is Kind.VIDEO and track.ssrc is not None
+        ]
+        audio_count = sum(track.kind is Kind.AUDIO for track in self._tracks.values())
+        ceiling_bps = len(videos) * VIDEO_CEILING_BPS + audio_count * AUDIO_CEILING_BPS
+        yield build_remb(self._ssrc, ceiling_bps, videos)

@@ -1,0 +1,142 @@
+"""One SSRC of video: whole frames in order, never across a gap."""
+
+from collections.abc import Callable, Mapping
+
+from worker.core.identity import Codec, TrackId
+from worker.ports import EncodedFrame, TrackStatistics
+from worker.rooms.receive.assembler import FrameAssembler, GatheredFrame
+from worker.rooms.receive.keyframes import START_GRACE_NS, KeyframeRequests
+from worker.rooms.receive.source import Source
+from worker.rooms.receive.timeline import Timeline
+from worker.rooms.rtp.frames import VideoFormat
+from worker.rooms.rtp.h264 import H264Format
+from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension
+from worker.rooms.rtp.vp8 import Vp8Format
+
+FORMATS: Mapping[Codec, Callable[[], VideoFormat]] = {
+    Codec.VP8: Vp8Format,
+    Codec.H264: H264Format,
+}
+
+
+class VideoStream:
+    """Delivers the frames of one SSRC; after a loss nothing until the next keyframe."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        track_id: TrackId,
+        timeline: Timeline,
+        codecs: Mapping[int, Codec],
+        rotation_extension: int | None,
+        keyframes: KeyframeRequests,
+        statistics: TrackStatistics,
+        on_frame: Callable[[EncodedFrame], None],
+        now_ns: int,
+    ) -> None:
+        """*codecs* maps payload types; the caller may extend it when it negotiates anew."""
+        self.source = source
+        self.timeline = timeline
+        self._track_id = track_id
+        self._codecs = codecs
+        self._rotation_extension = rotation_extension
+        self._rotation = 0
+        self._keyframes = keyframes
+        self._statistics = statistics
+        self._on_frame = on_frame
+        self._formats: dict[Codec, VideoFormat] = {}
+        self._dropped_before = statistics.frames_dropped
+        self._assembler = FrameAssembler(source.numbers.newest + 1, format_of=self._format_of)
+        keyframes.need(now_ns + START_GRACE_NS)
+
+    def receive(
+        self, packet: RtpPacket, codec: Codec | None, arrival_ns: int, *, is_retransmission: bool
+    ) -> None:
+        """Take one packet; of an unknown codec it only fills its place in the sequence."""
+        source, assembler = self.source, self._assembler
+        admitted = source.admit(packet, arrival_ns, is_retransmission=is_retransmission)
+        if admitted is None:
+            return
+        sequence, _ = admitted
+        if codec is None:
+            packet.payload = b""
+            packet.marker = False
+        if source.is_beyond_repair:
+            source.is_beyond_repair = False
+            assembler.restart_at(sequence)
+            self._keyframes.need(arrival_ns)
+        if not assembler.insert(sequence, packet, arrival_ns):
+            self._statistics.packets_discarded += 1
+            return
+        self._deliver(arrival_ns)
+
+    def poll(self, now_ns: int) -> None:
+        """Give up what is overdue."""
+        missing, assembler = self.source.missing, self._assembler
+        while missing.deadline_ns() <= now_ns:
+            assembler.give_up()
+            self.source.give_up_before(max(assembler.start, missing.oldest + 1))
+            self._keyframes.need(now_ns)
+            self._deliver(now_ns)
+
+    def _deliver(self, now_ns: int) -> None:
+        assembler = self._assembler
+        for gathered in assembler.take():
+            self._deliver_frame(gathered, now_ns)
+        if len(self.source.missing) and self.source.missing.oldest < assembler.start:
+            self.source.give_up_before(assembler.start)
+        self._statistics.frames_dropped = self._dropped_before + assembler.frames_dropped
+
+    def _deliver_frame(self, gathered: GatheredFrame, now_ns: int) -> None:
+        assembler = self._assembler
+        first, last = gathered.packets[0], gathered.packets[-1]
+        codec = self._codecs.get(first.payload_type)
+        video_format = self._format_of(first)
+        try:
+            if codec is None or video_format is None:
+                raise BadPacket("payload type without a codec")
+            frame = video_format.assemble([packet.payload for packet in gathered.packets])
+        except BadPacket:
+            assembler.frames_dropped += 1
+            assembler.needs_keyframe = True
+            self._keyframes.need(now_ns)
+            return
+        if frame.is_keyframe:
+            assembler.needs_keyframe = False
+            self._keyframes.satisfied()
+        elif assembler.needs_keyframe:
+            assembler.frames_dropped += 1
+            return
+        self._statistics.frames_received += 1
+        timestamp = self.timeline.place(first.timestamp, gathered.arrival_ns, is_newest=True)
+        self._on_frame(
+            EncodedFrame(
+                track_id=self._track_id,
+                codec=codec,
+                epoch=self.timeline.epoch,
+                rtp_timestamp=timestamp,
+                arrival_ns=gathered.arrival_ns,
+                keyframe=frame.is_keyframe,
+                data=frame.data,
+                size=frame.size,
+                rotation=self._read_rotation(last),
+            )
+        )
+
+    def _read_rotation(self, last: RtpPacket) -> int:
+        """Degrees clockwise to turn the picture (3GPP TS 26.114, 7.4.5); kept until it changes."""
+        if self._rotation_extension is not None and last.extensions:
+            value = header_extension(last, self._rotation_extension)
+            if value:
+                self._rotation = 90 * (value[0] & 3)
+        return self._rotation
+
+    def _format_of(self, packet: RtpPacket) -> VideoFormat | None:
+        codec = self._codecs.get(packet.payload_type)
+        if codec is None:
+            return None
+        video_format = self._formats.get(codec)
+        if video_format is None and codec in FORMATS:
+            video_format = self._formats[codec] = FORMATS[codec]()
+        return video_format
