@@ -18,8 +18,8 @@ from worker.errors import DestinationError, WorkerError
 from worker.media.encode import EncoderSettings
 from worker.media.kit import PyavKit
 from worker.ports import Clock, Room
+from worker.rooms.ice import IceSettings
 from worker.rooms.mesh import MeshRoom
-from worker.rooms.peer import IceSettings
 from worker.settings import Settings
 from worker.sinks.recording import RecordingSink
 from worker.testroom.rehearsal import RehearsalRoom
@@ -138,10 +138,16 @@ def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
                 room_id=spec.mix.room_id,
                 user_id=f"mixworker-{spec.job_id}"[:64],
                 clock_ns=clock.now_ns,
-                ice=IceSettings(host_addresses=settings.ice.host_addresses or None),
+                ice=_ice(settings),
             )
         case RehearsalSpec(scenario):
             return RehearsalRoom(parse_scenario(scenario), clock)
+
+
+def _ice(settings: Settings) -> IceSettings | None:
+    """None leaves the choice of addresses to the room."""
+    addresses = settings.ice.host_addresses
+    return IceSettings(host_addresses=addresses) if addresses else None
 
 
 def _claim(spec: JobSpec) -> tuple[Path, Path]:

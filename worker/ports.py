@@ -316,7 +316,7 @@ class Muxer(Protocol):
         ...
 
     def close(self) -> None:
-        """Finish the file. Raises `DestinationError`; the file stays valid up to its last fragment."""
+        """Finish the file. Raises `DestinationError`; it stays valid up to its last fragment."""
         ...
 
 

@@ -62,7 +62,9 @@ class Person:
 
     async def sees(self, name: str, kind: str = "camera", *, within_s: float = 15.0) -> None:
         """Wait until *name* is seen: from now on frames arrive, neither black nor of one colour."""
-        await self.page.evaluate("args => delete (window.testsSaw ??= {})[args.join()]", [name, kind])
+        await self.page.evaluate(
+            "args => delete (window.testsSaw ??= {})[args.join()]", [name, kind]
+        )
         await self._until(f"{_PLAYS}({_TILE}, args)", [name, kind], within_s)
 
     async def hears(self, name: str, *, within_s: float = 15.0) -> None:

@@ -8,7 +8,6 @@ from worker.testroom.marks import View
 from worker.testroom.painter import Painter, Picture
 from worker.testroom.person import Person, Sighting, recognise
 
-
 SIZE = Size(320, 180)
 
 

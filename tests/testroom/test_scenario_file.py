@@ -59,6 +59,7 @@ def test_every_key_of_a_participant_is_read():
         clock_ppm = -200
         start_offset_s = 0.25
         sender_reports = false
+        rtx = false
         camera = { codec = "h264", width = 360, height = 640, fps = 15, bitrate_kbps = 300, \
 motion = 1, live = true, h264_profile = "high" }
         microphone = { mode = "tone", level_lufs = -30, beep = false }
@@ -77,6 +78,7 @@ jitter_ms = 100, reorder = 0.01, duplicate = 0.02 }
         clock_ppm=-200,
         start_offset_s=0.25,
         sender_reports=False,
+        rtx=False,
         network=NetworkFaults(0.05, 500, 20, 30, 100, 0.01, 0.02),
     )
 

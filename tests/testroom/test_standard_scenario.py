@@ -28,9 +28,7 @@ def speaking(scenario: Scenario) -> list[tuple[float, float, str]]:
 @pytest.mark.parametrize("participants", [1, 2, 4, 9, 25])
 @pytest.mark.parametrize("share", [False, True])
 def test_it_has_the_asked_people_and_can_be_played(participants: int, share: bool):
-    scenario = parse_scenario(
-        standard_scenario(participants=participants, seconds=40, share=share)
-    )
+    scenario = parse_scenario(standard_scenario(participants=participants, seconds=40, share=share))
 
     assert len(scenario.actors) == participants
     assert scenario.duration_s == 40

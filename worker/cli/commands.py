@@ -12,6 +12,7 @@ import typer
 
 from worker import __version__
 from worker.api.wire.job_document import parse_job_document
+from worker.api.wire.strict_json import MAX_DOCUMENT_BYTES
 from worker.app import run_job
 from worker.cli import console
 from worker.cli.demo import DemoOptions, run_demo
@@ -158,10 +159,11 @@ def preview(
 
 
 def _read_job(argument: str) -> JobSpec:
-    if argument == "-":
-        return parse_job_document(sys.stdin.buffer.read())
     try:
-        return parse_job_document(Path(argument).read_bytes())
+        if argument == "-":
+            return parse_job_document(sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1))
+        with Path(argument).open("rb") as file:
+            return parse_job_document(file.read(MAX_DOCUMENT_BYTES + 1))
     except OSError as exc:
         raise InvalidField(argument, exc.strerror or "cannot be read") from exc
 

@@ -102,7 +102,9 @@ class VideoLane:
             lag_ns = self._clock.now_ns() - due_ns
             self._count(lag_ns, period_ns)
             scene = self._director.scene_at(room_ns)
-            pictures = self._pictures(scene, room_ns)
+            # A frame lasts a period: the picture nearest to its middle is wrong by half a period at
+            # most, early or late; a source in step with us sits in the middle, safe from jitter.
+            pictures = self._pictures(scene, room_ns + period_ns // 2)
             if lag_ns > LATE_TICKS * period_ns and tick > 0:
                 self.counters.duplicated += 1
                 canvas = self._compositor.repeat()

@@ -36,6 +36,8 @@ class FragmentFile:
         self._waiting = bytearray()
         """Appended, but not whole yet; bounded by the size of one fragment."""
         self._open = True
+        self.error: DestinationError | None = None
+        """Why the file was given up."""
 
     @property
     def closed(self) -> bool:
@@ -61,8 +63,7 @@ class FragmentFile:
 
     def write(self, data: bytes) -> int:
         """Take *data*; it reaches the disk with the rest of its box. Raises `DestinationError`."""
-        if not self._open:
-            raise DestinationError(f"{self.name} is closed")
+        self._require_open()
         if self._position == self._length + len(self._waiting):
             self._waiting += data
             self._commit()
@@ -75,16 +76,14 @@ class FragmentFile:
 
     def finish(self) -> None:
         """Close a complete file, on the disk and not only in memory. Raises `DestinationError`."""
-        if not self._open:
-            raise DestinationError(f"{self.name} is closed")
+        self._require_open()
         if self._waiting:
             self.abandon()
             raise InternalError("the muxer left half a box")
         try:
             os.fsync(self._descriptor)
         except OSError as exc:
-            self.abandon()
-            raise DestinationError(f"{self.name} cannot be completed: {exc.strerror}") from exc
+            raise self._given_up(exc) from exc
         self._open = False
         os.close(self._descriptor)
 
@@ -118,8 +117,16 @@ class FragmentFile:
                 rest = rest[written:]
                 offset += written
         except OSError as exc:
-            self.abandon()
-            raise DestinationError(f"{self.name} cannot be written: {exc.strerror}") from exc
+            raise self._given_up(exc) from exc
+
+    def _given_up(self, exc: OSError) -> DestinationError:
+        self.error = DestinationError(f"{self.name} cannot be written: {exc.strerror}")
+        self.abandon()
+        return self.error
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise self.error or DestinationError(f"{self.name} is closed")
 
 
 def _whole_unit(data: bytearray) -> int:

@@ -5,6 +5,8 @@ index for all and turns the fragments into plain media data by patching eight by
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
-from worker.errors import DestinationError, InternalError, WorkerError
+from worker.errors import DestinationError, InternalError
 from worker.media.colour import tag_context
 from worker.media.fragment_file import FragmentFile
 from worker.ports import AudioStream, EncodedPacket, Program, StreamKind, VideoStream
@@ -57,21 +59,17 @@ class Mp4Muxer:
     def write(self, packet: EncodedPacket) -> None:
         """Take one packet, in decoding order per stream. Raises `DestinationError`."""
         self._refuse_after_error()
-        try:
-            self._container.mux_one(self._stamped(packet))
-        except Exception as exc:
-            # Muxer boundary: the error of the file comes back through FFmpeg in several shapes.
-            raise self._failed(exc) from exc
+        stamped = self._stamped(packet)
+        with self._ending_on_error():
+            self._container.mux_one(stamped)
 
     def close(self) -> None:
         """Finish the file. Raises `DestinationError`; then it is valid up to its last fragment."""
         self._refuse_after_error()
-        try:
+        with self._ending_on_error():
+            self._container.start_encoding()  # an empty recording has an index too
             self._container.close()
             self._file.finish()
-        except Exception as exc:
-            # Muxer boundary, as in `write`.
-            raise self._failed(exc) from exc
         self._error = DestinationError(f"{self._file.name} is closed")
 
     def _stamped(self, packet: EncodedPacket) -> "av.Packet[Stream]":
@@ -91,17 +89,21 @@ class Mp4Muxer:
         if self._error is not None:
             raise DestinationError(str(self._error))
 
-    def _failed(self, exc: Exception) -> WorkerError:
-        """Close the file on its last fragment; what to raise."""
-        self._file.abandon()
-        if isinstance(exc, InternalError):
-            return exc
-        self._error = (
-            exc
-            if isinstance(exc, DestinationError)
-            else DestinationError(f"{self._file.name} cannot be written: {exc}")
-        )
-        return self._error
+    @contextmanager
+    def _ending_on_error(self) -> Iterator[None]:
+        """Close the file on its last fragment when something fails, even if FFmpeg is silent."""
+        try:
+            yield
+            if self._file.error is not None:
+                raise self._file.error
+        except DestinationError as exc:
+            self._error = exc
+            self._file.abandon()
+            raise
+        except (av.FFmpegError, InternalError) as exc:
+            self._error = DestinationError(f"{self._file.name} was given up: {exc}")
+            self._file.abandon()
+            raise InternalError(f"the MP4 muxer failed: {exc}") from exc
 
 
 def _add_video(container: OutputContainer, video: VideoStream) -> Stream:

@@ -5,7 +5,7 @@ Playing loops instead of encoding leaves the CPU to the worker under test.
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,7 @@ class LoopLibrary:
 
     def __init__(self, cache: LoopCache | None) -> None:
         self._cache = cache
-        self._loops: dict[str, Loop] = {}
+        self._loops: dict[Hashable, Loop] = {}
         self._recipe = _recipe_digest()
 
     @classmethod
@@ -63,23 +63,25 @@ class LoopLibrary:
     def video(self, picture: Picture, feed: VideoFeed) -> Loop:
         """One unit per frame of the loop, a keyframe first and then once a second."""
         settings = settings_of(feed)
-        return self._get(f"{picture} {settings}", partial(_encode_video, picture, settings))
+        return self._get((picture, settings), partial(_encode_video, picture, settings))
 
     def audio(self, voice: Voice, person: Person, loop_s: int) -> Loop:
         """One Opus packet per 20 ms with its RFC 6464 level."""
-        key = f"{voice} {person} {loop_s} {OPUS_BITRATE_KBPS}"
-        return self._get(key, partial(_encode_audio, voice, person, loop_s))
+        parameters = (voice, person, loop_s, OPUS_BITRATE_KBPS)
+        return self._get(parameters, partial(_encode_audio, voice, person, loop_s))
 
-    def _get(self, parameters: str, build: Callable[[], Loop]) -> Loop:
-        key = hashlib.sha256(f"{self._recipe} {parameters}".encode()).hexdigest()
-        loop = self._loops.get(key)
-        if loop is None and self._cache:
-            loop = self._cache.load(key)
+    def _get(self, parameters: Hashable, build: Callable[[], Loop]) -> Loop:
+        """From memory, from disk, or built. Two threads may build the same loop; both are good."""
+        loop = self._loops.get(parameters)
+        if loop is not None:
+            return loop
+        key = hashlib.sha256(f"{self._recipe} {parameters!r}".encode()).hexdigest()
+        loop = self._cache.load(key) if self._cache else None
         if loop is None:
             loop = build()
             if self._cache:
                 self._cache.store(key, loop)
-        self._loops[key] = loop
+        self._loops[parameters] = loop
         return loop
 
 

@@ -11,7 +11,19 @@ from random import Random
 
 from worker.core.identity import Source
 from worker.core.timing import BLOCK_NS, BLOCK_SAMPLES, NS_PER_S, SAMPLE_RATE_HZ
-from worker.testroom.faults import NetworkFaults
+from worker.testroom.acts import (
+    Act,
+    AudioDue,
+    Ended,
+    Joined,
+    Left,
+    MuteChanged,
+    NetworkChanged,
+    Published,
+    ReportDue,
+    ReportsSwitched,
+    VideoDue,
+)
 from worker.testroom.scenario import (
     Action,
     Actor,
@@ -33,105 +45,6 @@ VIDEO_CLOCK_HZ = 90_000
 _REPORT_INTERVAL_NS = NS_PER_S
 _SILENCE = Voice(VoiceMode.SILENT, beep=False)
 _NEVER_NS = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A new presence begins; `presence` counts from 1."""
-
-    at_ns: int
-    presence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """The presence is over, and with it all its tracks."""
-
-    at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A track begins. `label` is unique within the presence."""
-
-    at_ns: int
-    label: str
-    source: Source
-    feed: VideoFeed | None
-    """None for a microphone."""
-    muted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A track ends while its presence goes on."""
-
-    at_ns: int
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class MuteChanged:
-    """A track was muted or opened. A muted camera sends nothing, a muted microphone silence."""
-
-    at_ns: int
-    label: str
-    muted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class VideoDue:
-    """Frame `frame` (counted on the actor's clock) is captured and sent now."""
-
-    at_ns: int
-    label: str
-    source: Source
-    feed: VideoFeed
-    frame: int
-    rtp_timestamp: int
-    """Unwrapped: the low 32 bits go on the wire."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioDue:
-    """Block `block` (20 ms, counted on the actor's clock) is sent now."""
-
-    at_ns: int
-    label: str
-    voice: Voice
-    block: int
-    rtp_timestamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReportDue:
-    """A sender report: the actor's wall clock and the track's timestamp at this instant."""
-
-    at_ns: int
-    label: str
-    ntp_ns: int
-    rtp_timestamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkChanged:
-    """From now on packets meet these faults."""
-
-    at_ns: int
-    faults: NetworkFaults
-
-
-Act = (
-    Joined
-    | Left
-    | Published
-    | Ended
-    | MuteChanged
-    | VideoDue
-    | AudioDue
-    | ReportDue
-    | NetworkChanged
-)
 
 
 def perform(scenario: Scenario, actor: Actor) -> Iterator[Act]:
@@ -231,6 +144,7 @@ class _Performance:
                 yield NetworkChanged(at_ns, faults)
             case SetSenderReports(enabled):
                 self.reports = enabled
+                yield ReportsSwitched(at_ns, enabled)
 
     def _join(self, at_ns: int) -> Iterator[Act]:
         self.present = True
@@ -255,7 +169,7 @@ class _Performance:
         )
         self._skip_to(stream, at_ns)
         self.streams.append(stream)
-        return Published(at_ns, label, source, feed, stream.muted)
+        return Published(at_ns, label, source, feed, stream.muted, stream.rtp_start)
 
     def _streams_of(self, source: Source) -> list[_Stream]:
         return [stream for stream in self.streams if stream.source is source]
@@ -303,13 +217,14 @@ class _Performance:
         stream.report_at_ns += _REPORT_INTERVAL_NS
         if not self.reports:
             return
-        reading_ns = self.clock.reading_ns(at_ns)
-        yield ReportDue(
-            at_ns,
-            stream.label,
-            self.clock.wall_ns(reading_ns),
-            stream.rtp_start + reading_ns * stream.rate_hz // NS_PER_S,
-        )
+        ntp_ns, rtp_timestamp = report_at(self.clock, at_ns, stream.rtp_start, stream.rate_hz)
+        yield ReportDue(at_ns, stream.label, ntp_ns, rtp_timestamp)
+
+
+def report_at(clock: SenderClock, at_ns: int, rtp_start: int, rate_hz: int) -> tuple[int, int]:
+    """Wall clock in ns since 1900 and RTP timestamp of a track at a room instant."""
+    reading_ns = clock.reading_ns(at_ns)
+    return clock.wall_ns(reading_ns), rtp_start + reading_ns * rate_hz // NS_PER_S
 
 
 def voices_of(scenario: Scenario, actor: Actor) -> tuple[Voice, ...]:

@@ -26,11 +26,7 @@ from worker.ports import (
     TrackPublished,
     TrackStatistics,
 )
-from worker.testroom.camera import Camera, camera_for
-from worker.testroom.faults import Impairment
-from worker.testroom.loop_cache import LoopUnit
-from worker.testroom.loop_media import LoopLibrary, picture_of
-from worker.testroom.performance import (
+from worker.testroom.acts import (
     Act,
     AudioDue,
     Ended,
@@ -40,9 +36,14 @@ from worker.testroom.performance import (
     NetworkChanged,
     Published,
     ReportDue,
+    ReportsSwitched,
     VideoDue,
-    perform,
 )
+from worker.testroom.camera import Camera, camera_for
+from worker.testroom.faults import Impairment
+from worker.testroom.loop_cache import LoopUnit
+from worker.testroom.loop_media import LoopLibrary, picture_of
+from worker.testroom.performance import perform
 from worker.testroom.rehearsal_receiver import AudioReceiver, VideoReceiver
 from worker.testroom.scenario import Actor, Scenario
 
@@ -190,6 +191,8 @@ class _Stage:
                 self.listener.on_event(TrackMuted(track.track_id, muted))
             case NetworkChanged(faults=faults):
                 self.path.faults = faults
+            case ReportsSwitched():
+                pass  # the reports come, or do not come, as acts of their own
 
     def _join(self, presence: int) -> None:
         self.participant_id = ParticipantId(f"{self.actor.user_id}#{presence}")

@@ -44,6 +44,8 @@ class Actor:
     clock_ppm: float = 0.0
     start_offset_s: float = 0.0
     sender_reports: bool = True
+    rtx: bool = True
+    """Whether retransmissions are offered as a stream of their own (RFC 4588)."""
     network: NetworkFaults = NetworkFaults()
 
 

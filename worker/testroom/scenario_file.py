@@ -147,6 +147,7 @@ def _casting(table: TomlTable, position: int, defaults: Mapping[str, RawTable]) 
         clock_ppm=table.number("clock_ppm", -1000, 1000, 0.0),
         start_offset_s=table.number("start_offset_s", 0, 60, 0.0),
         sender_reports=table.flag("sender_reports", default=True),
+        rtx=table.flag("rtx", default=True),
         network=read_network(
             table.path("network"), merged(defaults["network"], table.raw_table("network"))
         ),

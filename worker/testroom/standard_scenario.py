@@ -75,24 +75,22 @@ def _participant(position: int, participants: int, seconds: float) -> list[str]:
 
 
 def _conversation(participants: int, seconds: float) -> Iterator[str]:
-    """Turns of a few seconds: now and then somebody new, else one of the last two speakers."""
+    """Turns of a few seconds: somebody answers the speaker before, or anybody else goes on."""
     random = Random(participants)
     present = participants - 1 if participants > 2 else participants
     speaker, previous = 0, min(1, participants - 1)
-    at_s = 0.3
-    while at_s < seconds:
+    at_s = end_s = 0.3
+    while end_s < seconds:
         if at_s > _LATE_SHARE * seconds:
             present = participants
-        end_s = min(seconds, at_s + random.uniform(*_TURN_S))
+        end_s = at_s + random.uniform(*_TURN_S)
         level = _LEVELS_LUFS[speaker % len(_LEVELS_LUFS)]
         yield from _voice_event(speaker, at_s, f'mode = "speech", level_lufs = {level}')
         yield from _voice_event(speaker, end_s, 'mode = "silent"')
         others = [each for each in range(present) if each != speaker] or [0]
         answers = previous in others and random.random() < 0.5
         speaker, previous = (previous if answers else random.choice(others)), speaker
-        at_s = end_s + random.uniform(*_PAUSE_S)
-        if participants == 1:
-            at_s = end_s + _PAUSE_S[1]
+        at_s = end_s + (random.uniform(*_PAUSE_S) if participants > 1 else _PAUSE_S[1])
 
 
 def _voice_event(position: int, at_s: float, microphone: str) -> list[str]:

@@ -5,7 +5,6 @@ the peak does; it recovers exponentially in decibels. Both channels share one ga
 """
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
@@ -42,7 +41,7 @@ def _interpolator() -> NDArray[np.float32]:
     offset = np.arange(_TAPS)[:, None] - (_TAPS / 2 - 1) - np.array([0.25, 0.5, 0.75])
     window = np.i0(6.0 * np.sqrt(np.clip(1 - (offset / (_TAPS / 2)) ** 2, 0, 1)))
     taps = np.sinc(offset) * window
-    return (taps / taps.sum(axis=0)).astype(np.float32)
+    return np.asarray(taps / taps.sum(axis=0), np.float32)
 
 
 def _frame_interpolator() -> NDArray[np.float32]:
@@ -55,6 +54,7 @@ def _frame_interpolator() -> NDArray[np.float32]:
 
 
 _MATRIX = _frame_interpolator()
+_FRAMES = np.arange(0, BLOCK_SAMPLES, _FRAME)[:, None] + np.arange(_TAPS - 1 + _FRAME)
 _WORST_GAIN = float(np.abs(_MATRIX).sum(axis=0).max())
 _CEILING = float(10 ** (CEILING_DBTP / 20))
 _DECAY = np.exp(-np.arange(1, BLOCK_SAMPLES + 1) / RELEASE_SAMPLES)
@@ -119,13 +119,13 @@ class Limiter:
         magnitude = np.abs(joined).max(axis=0)
         if float(magnitude.max()) * _WORST_GAIN <= _CEILING:
             return None
-        frames = sliding_window_view(joined, _TAPS - 1 + _FRAME, axis=1)[:, ::_FRAME]
-        between = np.abs(frames.reshape(-1, _TAPS - 1 + _FRAME) @ _MATRIX)
+        frames = joined.take(_FRAMES, axis=1).reshape(-1, _TAPS - 1 + _FRAME)
+        between = np.abs(frames @ _MATRIX)
         peaks = between.reshape(2, -1, 3, _FRAME).max(axis=(0, 2)).reshape(BLOCK_SAMPLES)
         np.maximum(peaks, magnitude[_PEAK_DELAY : _PEAK_DELAY + BLOCK_SAMPLES], out=peaks)
         if float(peaks.max()) <= _CEILING:
             return None
-        return np.log(np.maximum(peaks.astype(np.float64) / _CEILING, 1.0))
+        return np.asarray(np.log(np.maximum(peaks.astype(np.float64) / _CEILING, 1.0)))
 
 
 def _trailing_maximum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

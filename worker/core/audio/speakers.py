@@ -16,8 +16,13 @@ GATE_LUFS = -60.0
 RELEASE_BLOCKS = 50
 """A silent speaker's gate closes after 1 s; until then a pause is just a pause."""
 HOLD_BLOCKS = 25
-"""Who was let in stays 500 ms against louder people, so each place changes hands at most twice
-a second (two people coughing in turns would flap otherwise)."""
+"""Who was let in stays 500 ms against louder people: two people coughing in turns would flap."""
+RESUME_LU = 6.0
+"""The hold does not protect against an onset louder by this much: it would cost a talker, who
+lost the place to somebody's noise in a pause, the first syllable after it."""
+BURST_TAKEOVERS = 4
+BURST_BLOCKS = 100
+"""Each place changes hands at most four times in 2 s all the same."""
 MARGIN_LU = 0.5
 """Louder by less is not louder."""
 CLAIM_LU_BLOCKS = 12.0
@@ -64,6 +69,8 @@ class _Voice:
 class _Gate:
     voice: ParticipantId
     open_block: int
+    takeovers: tuple[int, ...]
+    """When this place changed hands the last four times; the last is when this voice got it."""
     close_block: int | None = None
 
 
@@ -160,8 +167,7 @@ class SpeakerSelector:
             if not outsiders:
                 return
             newcomer = outsiders[0]
-            onset = self._voices[newcomer].onset_block
-            self._open(newcomer, self._not_past(onset - PREROLL_BLOCKS, block))
+            self._open(newcomer, self._voices[newcomer].onset_block, block, ())
 
     def _challenge(self, block: int) -> None:
         """The loudest outsider against the quietest member, the next against the next."""
@@ -175,12 +181,12 @@ class SpeakerSelector:
             if not self._has_won(newcomer, member, excess, claim, block):
                 claims[newcomer] = claim
                 continue
-            takeover = self._takeover_block(newcomer, member, block)
+            takeover = self._takeover_block(newcomer, member, excess, block)
             if takeover is None:
                 claims[newcomer] = claim
                 continue
-            self._close(member, takeover)
-            self._open(newcomer, self._not_past(takeover - PREROLL_BLOCKS, block))
+            place = self._close(member, takeover).takeovers
+            self._open(newcomer, takeover, block, place)
         self._claims = claims
 
     def _has_won(
@@ -199,7 +205,7 @@ class SpeakerSelector:
         return claim >= CLAIM_LU_BLOCKS or (left == 0 and excess >= ONSET_MARGIN_LU)
 
     def _takeover_block(
-        self, newcomer: ParticipantId, member: ParticipantId, block: int
+        self, newcomer: ParticipantId, member: ParticipantId, excess: float, block: int
     ) -> int | None:
         """Where in the look-ahead the places change hands; None while the member is on hold.
 
@@ -215,9 +221,13 @@ class SpeakerSelector:
                     break
                 takeover -= 1
             takeover = earliest if takeover > block else max(earliest, takeover)
-        if self._loudness(member) < GATE_LUFS:
+        takeovers = self._members[member].takeovers
+        held_until = takeovers[-1] + HOLD_BLOCKS
+        is_burst = len(takeovers) == BURST_TAKEOVERS and onset < takeovers[0] + BURST_BLOCKS
+        if onset >= earliest and excess >= RESUME_LU and not is_burst:
             return takeover
-        held_until = self._members[member].open_block + HOLD_BLOCKS
+        if is_burst:
+            held_until = max(held_until, takeovers[0] + BURST_BLOCKS)
         return None if held_until > block else max(takeover, held_until)
 
     def _outsiders(self) -> list[ParticipantId]:
@@ -230,27 +240,37 @@ class SpeakerSelector:
         loud.sort(key=self._loudness, reverse=True)
         return loud[: self._speakers]
 
-    def _not_past(self, gate_block: int, block: int) -> int:
-        """*gate_block*, or the first that can still be changed, or the first there was."""
-        return max(gate_block, block - self._lookahead, self._first_block)
-
     def _loudness(self, key: ParticipantId) -> float:
         return self._voices[key].loudness_lufs
 
-    def _open(self, key: ParticipantId, block: int) -> None:
-        """Let a voice in from *block* on, or keep its gate open if it is just about to close."""
+    def _open(
+        self, key: ParticipantId, start_block: int, block: int, place: tuple[int, ...]
+    ) -> None:
+        """Let a voice in from *start_block* on: earlier before an onset, never in the past.
+
+        A gate that is just about to close stays open instead.
+        """
+        is_onset = start_block == self._voices[key].onset_block
+        open_block = start_block - PREROLL_BLOCKS if is_onset else start_block
+        open_block = max(open_block, block - self._lookahead, self._first_block)
+        takeovers = (*place, max(start_block, open_block))[-BURST_TAKEOVERS:]
         for gate in self._closing:
-            if gate.voice == key and gate.close_block is not None and gate.close_block >= block:
+            if (
+                gate.voice == key
+                and gate.close_block is not None
+                and gate.close_block >= open_block
+            ):
                 self._closing.remove(gate)
-                gate.close_block = None
+                gate.close_block, gate.takeovers = None, takeovers
                 self._members[key] = gate
                 return
-        self._members[key] = _Gate(key, block)
+        self._members[key] = _Gate(key, open_block, takeovers)
 
-    def _close(self, key: ParticipantId, block: int) -> None:
+    def _close(self, key: ParticipantId, block: int) -> _Gate:
         gate = self._members.pop(key)
         gate.close_block = max(block, gate.open_block)
         self._closing.append(gate)
+        return gate
 
     def _retire(self, heard_block: int) -> None:
         """Note the turns of gates that have closed."""

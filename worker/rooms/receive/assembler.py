@@ -13,7 +13,6 @@ from worker.rooms.rtp.packet import RtpPacket
 MAX_PACKETS = 2048
 MAX_BYTES = 4 * 1024 * 1024
 """Per stream, waiting for older packets or for the rest of a frame; then the gap is given up."""
-MAX_REWIND = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,9 @@ class FrameAssembler:
     def insert(self, sequence: int, packet: RtpPacket, arrival_ns: int) -> bool:
         """Add a packet that was not added before; False when it comes too late."""
         if sequence < self._start:
-            if self._has_advanced or self._start - sequence > MAX_REWIND:
+            if self._has_advanced or sequence != self._start - 1:
                 return False
-            # The very first packets came in another order than they were sent.
+            # The very first two packets came in another order than they were sent.
             self._start = self._head = sequence
         self._waiting[sequence] = (packet, arrival_ns)
         self._bytes += len(packet.payload)
@@ -157,7 +156,7 @@ class FrameAssembler:
         video_format = self._format_of(packet)
         if video_format is None or not video_format.starts_keyframe(packet.payload):
             return False
-        if video_format.starts_frame(packet.payload):
-            return True
         before = self._waiting.get(sequence - 1)
-        return before is not None and (before[0].marker or before[0].timestamp != packet.timestamp)
+        if before is None:
+            return video_format.starts_frame(packet.payload)
+        return before[0].marker or before[0].timestamp != packet.timestamp

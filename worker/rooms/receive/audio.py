@@ -30,17 +30,20 @@ class AudioStream:
         self._on_frame = on_frame
 
     def receive(
-        self, packet: RtpPacket, codec: Codec, arrival_ns: int, *, is_retransmission: bool
+        self, packet: RtpPacket, codec: Codec | None, arrival_ns: int, *, is_retransmission: bool
     ) -> None:
-        """Take one packet."""
+        """Take one packet; of an unknown codec it is only counted."""
         admitted = self.source.admit(packet, arrival_ns, is_retransmission=is_retransmission)
         if admitted is None:
             return
         _, is_newest = admitted
-        if not packet.payload:
+        if not packet.payload or codec is None:
+            return
+        timestamp = self.timeline.place(packet.timestamp, arrival_ns, is_newest=is_newest)
+        if timestamp is None:
+            self._statistics.packets_discarded += 1
             return
         self._statistics.frames_received += 1
-        timestamp = self.timeline.place(packet.timestamp, arrival_ns, is_newest=is_newest)
         self._on_frame(
             EncodedFrame(
                 track_id=self._track_id,

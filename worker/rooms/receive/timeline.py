@@ -20,18 +20,20 @@ class Timeline:
         """Whether anything has been placed yet."""
         return self._newest is not None
 
-    def place(self, timestamp: int, arrival_ns: int, *, is_newest: bool) -> int:
+    def place(self, timestamp: int, arrival_ns: int, *, is_newest: bool) -> int | None:
         """The unwrapped timestamp within `epoch`, which this call may have raised.
 
         A pause is no jump: after silence the timestamp has moved as much as the clock. Nor is a
-        stall of the network: the clock has moved, the timestamp hasn't.
+        stall of the network: the clock has moved, the timestamp hasn't. None for a packet that
+        is not the newest and more than a second off: late, or from before a jump.
         """
         if self._newest is None:
             self._newest, self._newest_arrival_ns = timestamp, arrival_ns
             return timestamp
         step = self._step(timestamp)
         if not is_newest:
-            return self._newest + step
+            is_near = abs(step) * NS_PER_S <= STEP_NS * self._clock_hz
+            return self._newest + step if is_near else None
         if self._is_jump(step, arrival_ns):
             self.epoch += 1
             self._newest = timestamp

@@ -18,6 +18,8 @@ from worker.rooms.rtp.rtx import unwrap_rtx
 RETURN_NS = NS_PER_S
 """An SSRC that was replaced may come back after its successor was silent this long."""
 MAX_RETIRED = 16
+MAX_REQUESTED = 256
+"""Per NACK packet: when no two are neighbours they take 4 bytes each."""
 PENDING_REPORT_NS = 5 * NS_PER_S
 
 
@@ -101,16 +103,16 @@ class TrackReceiver:
                 self.statistics.packets_discarded += 1
                 return
         self.last_packet_ns = arrival_ns
-        self._feed(stream, packet, codec, arrival_ns, is_retransmission=False)
+        stream.receive(packet, codec, arrival_ns, is_retransmission=False)
         if stream.source.has_restarted and codec is not None:
             stream = self._begin_stream(packet, codec, arrival_ns)
-            self._feed(stream, packet, codec, arrival_ns, is_retransmission=False)
+            stream.receive(packet, codec, arrival_ns, is_retransmission=False)
 
     def receive_report(self, report: SenderReportPacket, arrival_ns: int) -> None:
         """Take a sender report of one of this track's SSRCs."""
         stream = self._stream
         if stream is None or stream.source.ssrc != report.ssrc:
-            if stream is None:
+            if stream is None and report.ssrc not in self._media.rtx_ssrcs:
                 self._pending_report = report, arrival_ns
             return
         stream.source.note_sender_report(report, arrival_ns)
@@ -121,6 +123,7 @@ class TrackReceiver:
         """The sender said goodbye for *ssrc*; the track may go on under another one."""
         if self._stream is not None and self._stream.source.ssrc == ssrc:
             self._retire(now_ns)
+            self._keyframes.satisfied()
 
     def poll(self, sender_ssrc: int, now_ns: int) -> list[bytes]:
         """Feedback that is due: NACKs and keyframe requests, as RTCP packets."""
@@ -131,9 +134,13 @@ class TrackReceiver:
             if len(missing):
                 stream.poll(now_ns)
                 requests = missing.due(now_ns)
-                if requests:
+                for at in range(0, len(requests), MAX_REQUESTED):
                     self.statistics.nacks_sent += 1
-                    feedback.append(build_nack(sender_ssrc, stream.source.ssrc, requests))
+                    feedback.append(
+                        build_nack(
+                            sender_ssrc, stream.source.ssrc, requests[at : at + MAX_REQUESTED]
+                        )
+                    )
             if self._pending_report is not None:
                 self._retry_report(now_ns)
         ssrc = self.ssrc
@@ -152,21 +159,7 @@ class TrackReceiver:
         original = unwrap_rtx(packet, payload_type=payload_type, ssrc=ssrc)
         if original is not None:
             codec = self._codecs.get(payload_type)
-            self._feed(stream, original, codec, arrival_ns, is_retransmission=True)
-
-    def _feed(
-        self,
-        stream: AudioStream | VideoStream,
-        packet: RtpPacket,
-        codec: Codec | None,
-        arrival_ns: int,
-        *,
-        is_retransmission: bool,
-    ) -> None:
-        if isinstance(stream, VideoStream):
-            stream.receive(packet, codec, arrival_ns, is_retransmission=is_retransmission)
-        elif codec is not None:
-            stream.receive(packet, codec, arrival_ns, is_retransmission=is_retransmission)
+            stream.receive(original, codec, arrival_ns, is_retransmission=True)
 
     def _replace_stream(
         self, packet: RtpPacket, codec: Codec | None, now_ns: int

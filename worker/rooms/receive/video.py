@@ -110,6 +110,7 @@ class VideoStream:
             return
         self._statistics.frames_received += 1
         timestamp = self.timeline.place(first.timestamp, gathered.arrival_ns, is_newest=True)
+        assert timestamp is not None  # only packets out of order can be without a place
         self._on_frame(
             EncodedFrame(
                 track_id=self._track_id,

@@ -1,11 +1,15 @@
 // Our own camera, microphone and screen, and what we publish of them.
 //
-// A muted microphone sends silence; a muted camera is switched off (its light goes out) and its track
-// waits without a picture until it is switched on again.
+// A muted microphone sends silence; a muted camera is switched off (its light goes out) and its
+// track waits without a picture until it is switched on again.
 
 import { randomId } from './peer.js';
 
-const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
+const CAMERA = {
+  width: { ideal: 1280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 30, max: 30 },
+};
 const MICROPHONE = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 const SCREEN = {
   video: { width: { max: 1920 }, height: { max: 1080 }, frameRate: { ideal: 15, max: 30 } },
@@ -70,8 +74,8 @@ export class OwnMedia extends EventTarget {
   }
 
   /**
-   * Open the devices in *wanted* with one question to the person; when that fails, each alone, so that
-   * one that is refused or missing does not take the other with it. Returns [{what, error}].
+   * Open the devices in *wanted* with one question to the person; when that fails, each alone, so
+   * that one that is refused or missing does not take the other with it. Returns [{what, error}].
    */
   async open(wanted) {
     if (!wanted.length) return [];

@@ -120,7 +120,7 @@ function show({ roomId, token }) {
 function showLevels() {
   for (const [key, level] of meeting.levels()) {
     view.showLevel(key, level);
-    if (key === 'own') at('own-level').style.transform = `scaleX(${meterPosition(level).toFixed(3)})`;
+    if (key === 'own') at('own-level').style.transform = `scaleX(${meterPosition(level)})`;
   }
 }
 

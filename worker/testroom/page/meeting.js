@@ -119,8 +119,9 @@ export class Meeting extends EventTarget {
 
   #publish() {
     const { tracks } = this.#media;
-    const listed = tracks.map(({ id, kind, source, muted }) => ({ track: id, kind, source, muted }));
-    this.#room.publish(listed);
+    this.#room.publish(
+      tracks.map(({ id, kind, source, muted }) => ({ track: id, kind, source, muted })),
+    );
     this.#publisher.setTracks(tracks);
     this.#meter.listen(this.#media.media('microphone'));
     this.#tell('change');

@@ -1,8 +1,8 @@
 // Sends our tracks: one peer connection per subscriber session.
 //
-// A subscriber asks with "subscribe"; we offer, it answers. When tracks come or go we offer again on
-// the same session. Transceivers of ended tracks are kept and used again for the next track of their
-// kind, so that a connection does not grow with every screen share.
+// A subscriber asks with "subscribe"; we offer, it answers. When tracks come or go we offer again
+// on the same session. Transceivers of ended tracks are kept and used again for the next track of
+// their kind, so that a connection does not grow with every screen share.
 
 import { gathered, newConnection } from './peer.js';
 

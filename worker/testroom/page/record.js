@@ -73,7 +73,7 @@ export class RecordPanel {
   /** *parts*: {panel, layout, onStage, onStageField, template, command, copy, copied}. */
   constructor(parts) {
     this.#parts = parts;
-    for (const [value, label] of Object.entries(LAYOUTS)) parts.layout.add(new Option(label, value));
+    for (const [value, text] of Object.entries(LAYOUTS)) parts.layout.add(new Option(text, value));
     for (const value of TEMPLATES) parts.template.add(new Option(templateLabel(value), value));
     parts.template.value = '1280x720_30_1710';
     for (const choice of [parts.layout, parts.onStage, parts.template]) {

@@ -1,8 +1,8 @@
 // The people and the shared screens, as tiles.
 //
 // `render` takes the whole picture: [{key, userId, name, own, camera, screen, sounds, cameraOn,
-// microphoneOn}] with MediaStreamTracks (or null) in camera, screen and sounds; tiles are kept as long
-// as their key, so that playing pictures are never interrupted.
+// microphoneOn}] with MediaStreamTracks (or null) in camera, screen and sounds; tiles are kept as
+// long as their key, so that playing pictures are never interrupted.
 
 import { largestTiles } from './grid.js';
 import { meterPosition } from './meter.js';

@@ -1,0 +1,78 @@
+"""Sound against picture in finished files: flash and beep of every whole second."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.support import oracle
+from tests.support.rehearse import Rehearsed, rehearse
+from tests.support.seeing import Watch
+from worker.testroom.person import tone_hz
+
+BAR_S = 0.045
+"""At p95: what ITU-R BT.1359 calls just detectable."""
+
+
+def beeping(people: list[str]) -> str:
+    """Three people at most, so that all of them are heard all the time."""
+    head = '[defaults.microphone]\nmode = "beep"\nlevel_db = -12\n'
+    body = [
+        f'[[participants]]\nuser_id = "user-{n}"\ncolour = {3 * n}\n{extra}\n'
+        for n, extra in enumerate(people)
+    ]
+    return head + "\n".join(body)
+
+
+def offsets_s(done: Rehearsed, joins_s: Sequence[float]) -> list[np.ndarray]:
+    """Flash minus beep of everybody, from the second after the last one joined."""
+    video = done.recording.video
+    rects = oracle.gallery(len(joins_s), video.width, video.height)
+    order = sorted(range(len(joins_s)), key=lambda n: joins_s[n])
+    histories = done.recording.watch({n: Watch(rect) for n, rect in zip(order, rects, strict=True)})
+    settled = round((max(joins_s) + 1) * done.recording.fps)
+    for history in histories.values():
+        history.flashes[:settled] = [False] * settled
+    return [done.recording.av_offsets_s(histories[n], tone_hz(3 * n)) for n in range(len(joins_s))]
+
+
+def assert_in_sync(offsets: np.ndarray, at_least: int) -> None:
+    assert len(offsets) >= at_least
+    p95_s = float(np.percentile(np.abs(offsets), 95))
+    print(f"p95 {p95_s * 1000:.1f} ms, mean {offsets.mean() * 1000:+.1f} ms, {len(offsets)} beeps")
+    assert p95_s <= BAR_S
+
+
+def test_sound_and_picture_fit_for_late_joiners_and_under_jitter(tmp_path):
+    scenario = beeping(
+        ["", "join_s = 7.3", "network = {jitter_ms = 100, delay_ms = 60}\njoin_s = 3.1"]
+    )
+
+    done = rehearse(tmp_path, scenario, template="640x480_30_1000", seconds=40)
+
+    for offsets in offsets_s(done, [0, 7.3, 3.1]):
+        assert_in_sync(offsets, at_least=30)
+
+
+@pytest.mark.timeout(400)
+def test_sound_and_picture_fit_for_five_minutes_of_drifting_clocks(tmp_path):
+    """+200 and -200 ppm part by 120 ms in that time."""
+    small = "camera = {width = 320, height = 180, fps = 15, bitrate_kbps = 150}\n"
+    scenario = beeping([small + "clock_ppm = 200", small + "clock_ppm = -200", small])
+
+    done = rehearse(tmp_path, scenario, template="480x360_15_320", seconds=300)
+
+    for offsets in offsets_s(done, [0, 0, 0]):
+        assert_in_sync(offsets, 280)
+        # A frame of 15 fps is at most half of 67 ms off; the clocks wander through all phases.
+        assert np.abs(offsets).max() <= 0.034 + 0.008, "it drifts"
+    assert done.participant("user-0")["tracks"][0]["stretched_blocks"] > 0
+
+
+def test_sound_and_picture_fit_without_any_sender_report(tmp_path):
+    """By arrival: as good as the path is even."""
+    done = rehearse(
+        tmp_path, beeping(["sender_reports = false"]), template="640x480_30_1000", seconds=20
+    )
+
+    assert_in_sync(offsets_s(done, [0])[0], 17)

@@ -1,0 +1,139 @@
+"""The WebSocket to the test room's server: joined, watched, and joined again when it is lost."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+
+import aiohttp
+
+from worker.core.timing import NS_PER_S
+from worker.errors import RoomError, RoomRefused
+from worker.rooms.backoff import Backoff
+from worker.rooms.mesh_messages import (
+    MAX_MESSAGE_BYTES,
+    BadMessage,
+    Message,
+    Refused,
+    Welcome,
+    parse_message,
+)
+
+logger = logging.getLogger(__name__)
+
+JOIN_TIMEOUT_S = 10.0
+SEND_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+HEARTBEAT_S = 5.0
+"""A ping this often; the socket is dead when its answer takes half as long."""
+MAX_BAD_MESSAGES = 50
+BAD_MESSAGE_WINDOW_NS = 60 * NS_PER_S
+"""So much nonsense within a minute means that the two ends are out of step: join again."""
+REFUSED_AGAIN_NS = 60 * NS_PER_S
+"""Once in, being refused is retried this long: our former presence may still hold the place."""
+
+
+class Signalling:
+    """Stays joined and hands on what the server says."""
+
+    def __init__(self, *, url: str, join: str, clock_ns: Callable[[], int]) -> None:
+        """*join* is the first message on every connection."""
+        self.is_up = asyncio.Event()
+        """Set while joined."""
+        self.bad_message_count = 0
+        self._url = url
+        self._join = join
+        self._clock_ns = clock_ns
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._bad_ns: deque[int] = deque(maxlen=MAX_BAD_MESSAGES)
+        self._backoff = Backoff()
+
+    async def run(
+        self, on_message: Callable[[Message], None], on_lost: Callable[[str], None]
+    ) -> None:
+        """Join, and join again, until cancelled. Every connection begins with a `Welcome`.
+
+        Raises `RoomRefused` when the server says no, after a minute if it once said yes.
+        """
+        lost_ns: int | None = None
+        async with aiohttp.ClientSession() as http:
+            while True:
+                reason = "connection closed"
+                try:
+                    await self._visit(http, on_message)
+                except RoomRefused as exc:
+                    if lost_ns is None or self._clock_ns() - lost_ns > REFUSED_AGAIN_NS:
+                        raise
+                    reason = str(exc)
+                except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
+                    reason = str(exc) or type(exc).__name__
+                finally:
+                    self._socket = None
+                if self.is_up.is_set():
+                    self.is_up.clear()
+                    lost_ns = self._clock_ns()
+                    on_lost(reason)
+                logger.info("not in the room: %s", reason)
+                await asyncio.sleep(self._backoff.next_s())
+
+    async def send(self, text: str) -> None:
+        """Send one message. Raises `RoomError` when there is no connection."""
+        socket = self._socket
+        if socket is None:
+            raise RoomError("signalling is down")
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await socket.send_str(text)
+        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+            raise RoomError("signalling does not take messages") from exc
+
+    async def _visit(
+        self, http: aiohttp.ClientSession, on_message: Callable[[Message], None]
+    ) -> None:
+        async with (
+            asyncio.timeout(JOIN_TIMEOUT_S) as deadline,
+            http.ws_connect(
+                self._url,
+                heartbeat=HEARTBEAT_S,
+                max_msg_size=MAX_MESSAGE_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+            ) as socket,
+        ):
+            await socket.send_str(self._join)
+            received = await socket.receive()
+            if received.type is not aiohttp.WSMsgType.TEXT:
+                raise RoomError("the server hung up before it answered")
+            first = parse_message(received.data)
+            if isinstance(first, Refused):
+                raise RoomRefused(first.reason)
+            if not isinstance(first, Welcome):
+                raise RoomError("the server did not answer our request to join")
+            deadline.reschedule(None)
+            self._socket = socket
+            self._backoff.reset()
+            on_message(first)
+            self.is_up.set()
+            async for received in socket:
+                self._take(received, on_message)
+
+    def _take(self, received: aiohttp.WSMessage, on_message: Callable[[Message], None]) -> None:
+        if received.type is aiohttp.WSMsgType.ERROR:
+            raise RoomError("the server broke the connection's rules")
+        try:
+            if received.type is not aiohttp.WSMsgType.TEXT:
+                raise BadMessage("not text")
+            message = parse_message(received.data)
+        except BadMessage as exc:
+            self._count_bad(exc)
+            return
+        on_message(message)
+
+    def _count_bad(self, problem: BadMessage) -> None:
+        now_ns = self._clock_ns()
+        self.bad_message_count += 1
+        self._bad_ns.append(now_ns)
+        if len(self._bad_ns) < MAX_BAD_MESSAGES:
+            return
+        if now_ns - self._bad_ns[0] < BAD_MESSAGE_WINDOW_NS:
+            self._bad_ns.clear()
+            raise RoomError("too many messages that make no sense") from problem
