@@ -8,15 +8,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from tests.support.browser import CHROMIUM, Person, chromium, visit
+from tests.support.browser import Person, chromium, visit
 from worker.api.wire.job_document import parse_job_document
 from worker.core.spec import CustomLayout, GalleryLayout, ScreenShareLayout, Side, TestRoomSpec
 from worker.testroom.server import serve_room
 
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed"),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = "a-token-of-some-length"
 

@@ -131,7 +131,8 @@ def test_a_newcomers_first_20_ms_are_heard(tmp_path):
 def test_silence_stays_silence(tmp_path):
     scenario = people(
         2,
-        defaults='[defaults.microphone]\nmode = "silent"\nbeep = false\n[defaults.camera]\nfps = 5\n',
+        defaults='[defaults.microphone]\nmode = "silent"\nbeep = false\n'
+        "[defaults.camera]\nfps = 5\n",
     )
 
     done = rehearse(tmp_path, scenario, template="audio_only", seconds=5)

@@ -173,7 +173,7 @@ def check_bitrate(done: Rehearsed, template: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "layout"), zip(TEMPLATES, itertools.cycle(LAYOUTS), strict=False)
+    ("template", "layout"), list(zip(TEMPLATES, itertools.cycle(LAYOUTS), strict=False))
 )
 def test_a_template_gives_its_size_rate_and_bitrate(tmp_path, template, layout):
     done = record(tmp_path, template, layout, SECONDS)
@@ -183,7 +183,7 @@ def test_a_template_gives_its_size_rate_and_bitrate(tmp_path, template, layout):
     check_tiles(done, layout, start_s=10, seconds=2)
 
 
-@pytest.mark.parametrize(("template", "layout"), itertools.product(CANVASES, LAYOUTS))
+@pytest.mark.parametrize(("template", "layout"), list(itertools.product(CANVASES, LAYOUTS)))
 def test_tiles_lie_where_the_layout_says_on_every_canvas(tmp_path, template, layout):
     done = record(tmp_path, template, layout, 4)
 
@@ -192,7 +192,7 @@ def test_tiles_lie_where_the_layout_says_on_every_canvas(tmp_path, template, lay
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("template", "layout"), itertools.product(TEMPLATES, LAYOUTS))
+@pytest.mark.parametrize(("template", "layout"), list(itertools.product(TEMPLATES, LAYOUTS)))
 def test_every_template_with_every_layout(tmp_path, template, layout):
     done = record(tmp_path, template, layout, SECONDS)
 

@@ -13,6 +13,7 @@ from worker.core.template import ALL_TEMPLATES, EncodeTemplate
 from worker.errors import InternalError
 from worker.media.canvas import CanvasPool
 from worker.media.encode import EncoderSettings, X264Encoder
+from worker.media.frames import planes_of
 from worker.ports import EncodedPacket, StreamKind
 
 SMALL = EncodeTemplate(Size(96, 64), 30, 200)
@@ -53,7 +54,7 @@ def decoded(packets: list[EncodedPacket], extradata: bytes) -> list[NDArray[np.u
     for packet in packets:
         frames += context.decode(av.Packet(packet.data))
     frames += context.decode(None)
-    return [frame.to_ndarray(format="gray") for frame in frames]
+    return [planes_of(frame).y for frame in frames]
 
 
 def assert_on_rate(template: EncodeTemplate) -> None:

@@ -6,12 +6,11 @@ really broke.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 
 from worker.core.identity import TrackId
-from worker.core.leastdelay import LeastDelay
 from worker.core.reportline import SAME_CLOCK_NS, ReportLine
+from worker.core.streamclock import StreamClock
 from worker.core.timing import NS_PER_MS, NS_PER_S, SAMPLE_RATE_HZ
 
 UNHEARD_NS = 300 * NS_PER_MS
@@ -45,46 +44,11 @@ class Alignment(Enum):
     """There are reports, but they contradict themselves: arrival is used."""
 
 
-@dataclass(slots=True)
-class _Stream:
-    """One epoch of one track."""
-
-    clock_rate_hz: int
-    first_rtp: int
-    last_rtp: int
-    last_arrival_ns: int
-    unheard_until_ns: int
-    line: ReportLine
-    least: LeastDelay = field(default_factory=LeastDelay)
-    by_reports: bool = False
-    own_ns: int = 0
-    """Our clock minus nominal media time, slewed; used without reports."""
-    correction_ns: int = 0
-    """What keeps the map continuous when its base changes; shrinks to zero."""
-
-    def media_ns(self, rtp_timestamp: int) -> int:
-        return (rtp_timestamp - self.first_rtp) * NS_PER_S // self.clock_rate_hz
-
-    def is_unheard(self, now_ns: int) -> bool:
-        return now_ns < self.unheard_until_ns
-
-    def least_ns(self) -> int:
-        """Target of `own_ns`."""
-        return min(prompt.delay_ns for prompt in self.least.prompts())
-
-    def common_ns(self, *, recent: bool = False) -> int | None:
-        """Our clock minus the sender's NTP clock, as this stream's promptest arrivals say."""
-        prompts = self.least.recent() if recent else self.least.prompts()
-        return min(
-            (p.arrival_ns - self.line.ntp_ns(p.rtp_timestamp) for p in prompts), default=None
-        )
-
-
 class ClockMap:
     """Capture instants of one participant's frames on our clock, plus the least network delay."""
 
     def __init__(self) -> None:
-        self._streams: dict[tuple[TrackId, int], _Stream] = {}
+        self._streams: dict[tuple[TrackId, int], StreamClock] = {}
         self._early: dict[TrackId, tuple[int, int, int, int]] = {}
         self._common_ns: int | None = None
         """Our clock minus the sender's NTP clock, slewed."""
@@ -174,11 +138,11 @@ class ClockMap:
 
     def _open(
         self, track_id: TrackId, epoch: int, rtp: int, clock_rate_hz: int, arrival_ns: int
-    ) -> _Stream:
+    ) -> StreamClock:
         epochs = sorted((key for key in self._streams if key[0] == track_id), key=lambda k: k[1])
         for key in epochs[: max(0, len(epochs) - EPOCHS_KEPT + 1)]:
             del self._streams[key]
-        stream = _Stream(
+        stream = StreamClock(
             clock_rate_hz=clock_rate_hz,
             first_rtp=rtp,
             last_rtp=rtp,
@@ -196,7 +160,7 @@ class ClockMap:
             self.observe_report(track_id, *early)
         return stream
 
-    def _capture_ns(self, stream: _Stream, rtp_timestamp: int) -> int:
+    def _capture_ns(self, stream: StreamClock, rtp_timestamp: int) -> int:
         if stream.by_reports and self._common_ns is not None:
             base_ns = stream.line.ntp_ns(rtp_timestamp) + self._common_ns
         else:
@@ -220,7 +184,7 @@ class ClockMap:
         if trusted and not was_used:
             self._common_ns = self._target_ns
 
-    def _keep_continuous(self, stream: _Stream, was_ns: int, now_ns: int) -> None:
+    def _keep_continuous(self, stream: StreamClock, was_ns: int, now_ns: int) -> None:
         """Let what was just re-based start from where it was; the difference is slewed away."""
         if stream.is_unheard(now_ns):
             stream.correction_ns = 0
@@ -277,14 +241,14 @@ class ClockMap:
         values = [s.common_ns() for s in streams]
         self._target_ns = min((ns for ns in values if ns is not None), default=self._target_ns)
 
-    def _take_slower_path(self, streams: list[_Stream], ahead_ns: int) -> None:
+    def _take_slower_path(self, streams: list[StreamClock], ahead_ns: int) -> None:
         assert self._common_ns is not None
         for stream in streams:
             stream.least.forget_before_recent()
         self._common_ns += ahead_ns
         self.reanchors += 1
 
-    def _steer_own(self, stream: _Stream, limit_ns: int) -> None:
+    def _steer_own(self, stream: StreamClock, limit_ns: int) -> None:
         recent = [prompt.delay_ns for prompt in stream.least.recent()]
         if recent and min(recent) - stream.own_ns > SLOWER_PATH_NS:
             stream.least.forget_before_recent()
@@ -294,13 +258,13 @@ class ClockMap:
         stream.own_ns, stream.correction_ns = stream.least_ns(), 0
         self.reanchors += 1
 
-    def _newest_streams(self) -> Iterator[_Stream]:
+    def _newest_streams(self) -> Iterator[StreamClock]:
         for track_id in {key[0] for key in self._streams}:
             stream = self._newest(track_id)
             if stream is not None:
                 yield stream
 
-    def _newest(self, track_id: TrackId) -> _Stream | None:
+    def _newest(self, track_id: TrackId) -> StreamClock | None:
         epochs = [epoch for track, epoch in self._streams if track == track_id]
         return self._streams[track_id, max(epochs)] if epochs else None
 

@@ -64,13 +64,15 @@ class FragmentFile:
     def write(self, data: bytes) -> int:
         """Take *data*; it reaches the disk with the rest of its box. Raises `DestinationError`."""
         self._require_open()
-        if self._position == self._length + len(self._waiting):
-            self._waiting += data
-            self._commit()
-        elif self._position + len(data) <= self._length:
+        start, end = self._position - self._length, self._position + len(data) - self._length
+        if end <= 0:
             self._put(data, self._position)
+        elif 0 <= start <= len(self._waiting):
+            # FFmpeg writes sizes last: it goes back within the box it has not finished.
+            self._waiting[start:end] = data
+            self._commit()
         else:
-            raise InternalError("the muxer wrote across the end of what it had written")
+            raise InternalError("the muxer wrote across the end of what it had finished")
         self._position += len(data)
         return len(data)
 
@@ -139,12 +141,12 @@ def _whole_unit(data: bytearray) -> int:
 
 
 def _box_bytes(data: bytearray, start: int) -> int:
-    """The size the box at *start* claims, 0 while its header is not there."""
+    """The size the box at *start* claims, 0 while it is not known."""
     if len(data) < start + _HEADER_BYTES:
         return 0
     size = int.from_bytes(data[start : start + 4], "big")
     if size != 1:
-        return max(size, _HEADER_BYTES)
+        return size
     if len(data) < start + _LARGE_HEADER_BYTES:
         return 0
     return int.from_bytes(data[start + 8 : start + 16], "big")

@@ -57,11 +57,10 @@ def draw_text(text: str, size_px: int) -> NDArray[np.uint8]:
     line = printable(text)
     font = _font(size_px)
     left, top, right, bottom = (round(edge) for edge in font.getbbox(line))
-    if right <= left or bottom <= top:
-        return np.zeros((1, 1), np.uint8)
-    image = Image.new("L", (right - left, bottom - top))
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     ImageDraw.Draw(image).text((-left, -top), line, fill=255, font=font)
-    return np.asarray(image)
+    # The font's own box has air around the letters.
+    return np.asarray(image.crop(image.getbbox() or (0, 0, 1, 1)))
 
 
 def printable(text: str) -> str:

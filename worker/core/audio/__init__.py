@@ -1,8 +1,9 @@
 """Sound, from undecoded packets to the mixed block.
 
-timeline    packets of one track to blocks on the output's grid (packets, pcmring)
+timeline    packets of one track to blocks on the output's grid
+gapless     its decoded sound without holes (packets, pcmring)
 loudness    K-weighted loudness of all voices, block by block
-speakers    which voices are heard
+speakers    which voices are heard (onsets)
 levelling   a slow gain per voice toward the target loudness
 mixing      ramps and the sum
 limiter     true peak at or below -1 dBTP

@@ -49,7 +49,11 @@ class PcmRing:
 
     def discard_before(self, position: int) -> None:
         """Forget what lies before *position*, but for the history."""
-        count = min(max(0, position - HISTORY - self.start), self.end - self.start)
+        self.forget_before(position - HISTORY)
+
+    def forget_before(self, position: int) -> None:
+        """Forget what lies before *position*."""
+        count = min(max(0, position - self.start), self.end - self.start)
         self.start += count
         self._head += count
 

@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.core.audio.loudness import MOMENTARY_BLOCKS, SILENCE_LUFS, VoiceLevel, lufs
+from worker.core.audio.loudness import SILENCE_LUFS, VoiceLevel
+from worker.core.audio.onsets import GATE_LUFS, TrackedVoice
 from worker.core.identity import ParticipantId
 
-GATE_LUFS = -60.0
-"""Quieter is nobody speaking: never opened, and closed after a while."""
 RELEASE_BLOCKS = 50
 """A silent speaker's gate closes after 1 s; until then a pause is just a pause."""
 HOLD_BLOCKS = 25
@@ -33,12 +32,6 @@ ONSET_MARGIN_LU = 1.0
 """An outsider who just began to speak is compared once, as late as the look-ahead allows."""
 PREROLL_BLOCKS = 2
 """Gates open this long before an onset was measured: 20 ms of ramp, 20 ms for soft consonants."""
-ONSET_RISE_LU = 15.0
-"""An onset stands out from the voice's own background by this much."""
-FLOOR_RISE_LU_PER_BLOCK = 0.01
-"""How fast the background is believed to grow: 0.5 LU a second."""
-SHORTEST_BLOCKS = 5
-"""A voice that just began is averaged over at least 100 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +41,6 @@ class SpeakerTurn:
     voice: ParticipantId
     start_block: int
     end_block: int
-
-
-@dataclass(slots=True)
-class _Voice:
-    """What the selector knows of one voice, up to the newest block."""
-
-    floor_lufs: float = SILENCE_LUFS
-    seen_blocks: int = 0
-    active_block: int = -(10**9)
-    onset_block: int = -(10**9)
-    """Where it last began to speak after at least 400 ms of background."""
-    onset_energy: float = 0.0
-    loudness_lufs: float = SILENCE_LUFS
-    """Momentary, but over no time before the onset."""
-    silent_blocks: int = 0
 
 
 @dataclass(slots=True)
@@ -81,7 +59,7 @@ class SpeakerSelector:
         assert lookahead_blocks > PREROLL_BLOCKS
         self._speakers = speakers
         self._lookahead = lookahead_blocks
-        self._voices: dict[ParticipantId, _Voice] = {}
+        self._voices: dict[ParticipantId, TrackedVoice] = {}
         self._members: dict[ParticipantId, _Gate] = {}
         self._closing: list[_Gate] = []
         self._claims: dict[ParticipantId, float] = {}
@@ -133,28 +111,8 @@ class SpeakerSelector:
         for key, level in levels.items():
             voice = self._voices.get(key)
             if voice is None:
-                voice = self._voices[key] = _Voice()
-            self._follow_onset(voice, level, block)
-            age = block - voice.onset_block + 1
-            if age < MOMENTARY_BLOCKS:
-                voice.onset_energy += level.energy
-                voice.loudness_lufs = lufs(voice.onset_energy / max(age, SHORTEST_BLOCKS))
-            else:
-                voice.loudness_lufs = level.momentary_lufs
-            is_silent = voice.loudness_lufs < GATE_LUFS
-            voice.silent_blocks = voice.silent_blocks + 1 if is_silent else 0
-
-    def _follow_onset(self, voice: _Voice, level: VoiceLevel, block: int) -> None:
-        voice.seen_blocks += 1
-        if voice.seen_blocks >= MOMENTARY_BLOCKS:
-            known = voice.floor_lufs if voice.seen_blocks > MOMENTARY_BLOCKS else 0.0
-            voice.floor_lufs = min(known + FLOOR_RISE_LU_PER_BLOCK, level.momentary_lufs)
-        if level.fast_lufs < max(GATE_LUFS, voice.floor_lufs + ONSET_RISE_LU):
-            return
-        if block - voice.active_block > MOMENTARY_BLOCKS:
-            voice.onset_block = block
-            voice.onset_energy = 0.0
-        voice.active_block = block
+                voice = self._voices[key] = TrackedVoice()
+            voice.follow(block, level)
 
     def _release(self, block: int) -> None:
         for key in list(self._members):

@@ -1,0 +1,56 @@
+from worker.core.timing import NS_PER_MS
+from worker.rooms.receive.keyframes import KeyframeRequests
+
+MS = NS_PER_MS
+
+
+def taken(requests: KeyframeRequests, start_ms: int, end_ms: int) -> list[int]:
+    return [now for now in range(start_ms, end_ms, 10) if requests.take(now * MS)]
+
+
+def test_a_need_is_met_when_it_begins_and_then_once_a_second() -> None:
+    requests = KeyframeRequests()
+    requests.need(200 * MS)
+    assert taken(requests, 0, 2500) == [200, 1200, 2200]
+
+
+def test_a_more_urgent_need_comes_first() -> None:
+    requests = KeyframeRequests()
+    requests.need(200 * MS)
+    requests.need(100 * MS)
+    requests.need(900 * MS)
+    assert taken(requests, 0, 1000) == [100]
+
+
+def test_a_keyframe_satisfies_everybody() -> None:
+    requests = KeyframeRequests()
+    requests.need(0)
+    requests.ask()
+    requests.satisfied()
+    assert taken(requests, 0, 5000) == []
+
+
+def test_asking_often_sends_the_first_at_once_and_then_one_a_second() -> None:
+    requests = KeyframeRequests()
+    sent = []
+    for now in range(0, 3000, 100):
+        requests.ask()
+        if requests.take(now * MS):
+            sent.append(now)
+    assert sent == [0, 1000, 2000]
+
+
+def test_asking_once_sends_one() -> None:
+    requests = KeyframeRequests()
+    requests.ask()
+    assert taken(requests, 0, 5000) == [0]
+
+
+def test_a_publisher_that_never_answers_is_asked_less_often() -> None:
+    requests = KeyframeRequests()
+    requests.need(0)
+    sent = taken(requests, 0, 30_000)
+    assert sent == [*range(0, 10_000, 1000), 14_000, 19_000, 24_000, 29_000]
+    requests.satisfied()
+    requests.need(30_000 * MS)
+    assert taken(requests, 30_000, 33_000) == [30_000 + 4000 - 4000 + 0, 31_000, 32_000]
