@@ -88,7 +88,7 @@ async def kill_many(directory: Path, tries: int, seed: int) -> list[float]:
 
     async def one(number: int, url: str) -> None:
         async with gate:
-            after_s = moments.uniform(1.2, 5.0)
+            after_s = moments.uniform(2.0, 6.0)
             losses.append(await kill_at(directory, url, f"try-{number}", after_s))
 
     async with live_room(TWO) as url, asyncio.TaskGroup() as group:

@@ -21,10 +21,11 @@ def packet(timestamp: int, samples: int = 960) -> bytes:
 
 
 class FakeOpus:
-    """Decodes perfectly, recovers perfectly; conceals by going on at half the level."""
+    """Decodes perfectly, recovers perfectly; conceals by going on at *concealed_level*."""
 
-    def __init__(self, sound: Sound) -> None:
+    def __init__(self, sound: Sound, concealed_level: float = 1.0) -> None:
         self._sound = sound
+        self._concealed_level = np.float32(concealed_level)
         self._next = 0
         self.recovered: list[int] = []
         self.concealed: list[int] = []
@@ -48,7 +49,7 @@ class FakeOpus:
         assert samples % 120 == 0
         self.concealed.append(samples)
         self._next += samples
-        return self._pcm(self._next - samples, samples) * np.float32(0.5)
+        return self._pcm(self._next - samples, samples) * self._concealed_level
 
     def _pcm(self, timestamp: int, samples: int) -> NDArray[np.float32]:
         sound = self._sound(np.arange(timestamp, timestamp + samples, dtype=np.int64))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,10 @@ def test_an_error_names_the_key(text: str, path: str):
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.toml")), ids=lambda path: path.name)
 def test_the_scenarios_we_ship_can_be_played(path: Path):
     assert parse_scenario(path.read_text()).actors
+
+
+def test_the_example_says_what_a_key_is_when_left_out():
+    example = (SCENARIOS / "example.toml").read_text()
+    (ada, *_), (plain,) = parse_scenario(example).actors, parse_scenario(ONE).actors
+
+    assert ada == replace(plain, person=Person(0, "Ada"))

@@ -27,7 +27,6 @@ from worker.testroom.virtual_loop import run_virtual
 app = typer.Typer(
     name="mixworker",
     help="Records WebRTC rooms: mixes the loudest, composites everybody, encodes once.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -50,8 +49,9 @@ def main() -> None:
     app()
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
+    context: typer.Context,
     config: Annotated[
         Path | None, typer.Option(help="Settings file; see configs/worker.toml.")
     ] = None,
@@ -59,6 +59,9 @@ def options(
 ) -> None:
     if version:
         typer.echo(f"mixworker {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
         raise typer.Exit
     with _errors_in_words():
         _context.settings = load_settings(config)

@@ -59,7 +59,8 @@ class ReportLine:
         """Take one report in.
 
         A step of the NTP clock is subtracted, so that the line goes on; a step of the RTP clock
-        against NTP starts it anew. RFC 3550 6.4.1: NTP zero means the sender has no clock.
+        against NTP, or nonsense for the second time, starts it anew. RFC 3550 6.4.1: NTP zero
+        means the sender has no clock.
         """
         self.last_arrival_ns = arrival_ns
         if ntp_ns <= 0:
@@ -68,24 +69,25 @@ class ReportLine:
         if not self._points:
             self._start(ntp_ns, rtp_timestamp, arrival_ns)
             return
-        ntp_ns -= self._step_ns
-        elapsed_s, _ = self._points[-1]
-        x_s = self._seconds(rtp_timestamp)
-        error_ns = ntp_ns - self.ntp_ns(rtp_timestamp)
-        allowed_ns = TOLERANCE_NS + TOLERANCE_SLOPE * abs(x_s - elapsed_s) * NS_PER_S
-        if abs(error_ns) <= allowed_ns:
+        settled_ns = ntp_ns - self._step_ns
+        error_ns = settled_ns - self.ntp_ns(rtp_timestamp)
+        if abs(error_ns) <= self._tolerance_ns(rtp_timestamp):
             self._good += 1
             self._strikes = max(0, self._strikes - 1)
         else:
             self._strike()
-            if abs(arrival_ns - ntp_ns - self.delay_ns) <= SAME_CLOCK_NS:
+            if not self.trusted:
+                self._step_ns = 0
                 self._start(ntp_ns, rtp_timestamp, arrival_ns)
                 return
+            if abs(arrival_ns - settled_ns - self.delay_ns) <= SAME_CLOCK_NS:
+                self._start(settled_ns, rtp_timestamp, arrival_ns)
+                return
             self._step_ns += error_ns
-            ntp_ns -= error_ns
-        self._delays_ns.append(arrival_ns - ntp_ns)
-        deviation_ns = ntp_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
-        self._points.append((x_s, float(deviation_ns)))
+            settled_ns -= error_ns
+        self._delays_ns.append(arrival_ns - settled_ns)
+        deviation_ns = settled_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
+        self._points.append((self._seconds(rtp_timestamp), float(deviation_ns)))
         self._fit()
 
     def ntp_ns(self, rtp_timestamp: int) -> int:
@@ -100,6 +102,10 @@ class ReportLine:
         self._delays_ns.clear()
         self._delays_ns.append(arrival_ns - ntp_ns)
         self._offset_ns = self._slope_ns_per_s = 0.0
+
+    def _tolerance_ns(self, rtp_timestamp: int) -> float:
+        since_last_s = abs(self._seconds(rtp_timestamp) - self._points[-1][0])
+        return TOLERANCE_NS + TOLERANCE_SLOPE * since_last_s * NS_PER_S
 
     def _strike(self) -> None:
         self._strikes = min(self._strikes + 2, 6)

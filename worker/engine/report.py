@@ -87,4 +87,7 @@ def _participant(
 
 
 def _room_s(job: Job, at_ns: int) -> float | None:
-    return None if job.origin_ns is None else round((at_ns - job.origin_ns) / NS_PER_S, 3)
+    """Seconds into the recording; 0 for what was so when it began."""
+    if job.origin_ns is None:
+        return None
+    return round(max(0, at_ns - job.origin_ns) / NS_PER_S, 3)

@@ -4,7 +4,7 @@ kit            what the engine gets: `PyavKit`, the maker of all objects below
 decode, opus   EncodedFrame in, Picture or PCM out
 compose        Scene + pictures in, Canvas out; scale, canvas, images, labels are its parts
 encode, aac    Canvas or PCM in, EncodedPacket out
-mux, torn      EncodedPacket in, a growing MP4 that is valid after every byte
+mux, fragment_file  EncodedPacket in, an MP4 that is valid after every byte it grows by
 contact_sheet, facts   looking at finished files
 loops          encoded test media of the test room
 """

@@ -18,6 +18,7 @@ MATRIX_SMPTE170M = 6
 """AVCOL_SPC_SMPTE170M, the BT.601 matrix; PyAV has no name for it."""
 
 BLACK_YUV = (16, 128, 128)
+WHITE_YUV = (235, 128, 128)
 
 
 def tag_context(context: VideoCodecContext) -> None:

@@ -33,7 +33,7 @@ _HARD_PIXELS_PER_S = 1280 * 720 * 30
 class EncoderSettings:
     """What may be tuned of the video encoder.
 
-    `threads` None: one up to 720p30, else two. A second thread costs 10 to 20 % more CPU.
+    `threads` None or 0: one up to 720p30, else two. A second thread costs 5 to 20 % more CPU.
     `vbv_s` is the size of the rate buffer: the bitrate is kept over any stretch that long.
     """
 

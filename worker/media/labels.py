@@ -5,6 +5,7 @@ import unicodedata
 import zlib
 from collections import OrderedDict
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worker.core.layout.geometry import Size
 from worker.core.planes import VideoPlanes
-from worker.media.colour import planes_of_rgb
+from worker.media.colour import WHITE_YUV, yuv_of
 
 FONT_NAMES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 MAX_LABEL_CHARACTERS = 64
@@ -38,7 +39,7 @@ class LabelPainter:
         key = (label, size)
         planes = self._tiles.get(key)
         if planes is None:
-            planes = planes_of_rgb(_drawn(label, size))
+            planes = _drawn(label, size)
             self._tiles[key] = planes
             self._bytes += _weight(size)
             while self._bytes > _CACHE_BYTES and len(self._tiles) > 1:
@@ -89,45 +90,67 @@ def colour_of(label: str) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _drawn(label: str, size: Size) -> NDArray[np.uint8]:
+def _drawn(label: str, size: Size) -> VideoPlanes:
     ground = colour_of(label)
-    canvas = np.empty((size.height, size.width, 3), np.float32)
-    canvas[:] = ground
+    planes = _flat(size, yuv_of(ground))
+    red, green, blue = (round(level * 0.75 + 255 * 0.25) for level in ground)
+    shorter_px = min(size.width, size.height)
     has_name = size.height >= _MIN_NAME_TILE_PX
-    middle = size.height * (0.42 if has_name else 0.5)
-    _stamp_disc(canvas, size.width / 2, middle, 0.26 * min(size.width, size.height), ground)
-    letters = max(8, round(min(size.width, size.height) * 0.2))
-    _stamp_text(canvas, initials(label), letters, size.width / 2, middle, 0.95)
+    middle = (size.width / 2, size.height * (0.42 if has_name else 0.5))
+    _blend(planes, _disc(0.26 * shorter_px), middle, yuv_of((red, green, blue)), 1.0)
+    letters = draw_text(initials(label), max(8, round(shorter_px * 0.2)))
+    _blend(planes, letters, middle, WHITE_YUV, 0.95)
     if has_name:
-        name = _fitting(printable(label), max(10, size.height // 12), size.width * 9 // 10)
-        _stamp_text(
-            canvas, name, max(10, size.height // 12), size.width / 2, size.height * 0.8, 0.8
-        )
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+        name_px = max(10, size.height // 12)
+        name = _fitting(printable(label), name_px, size.width * 9 // 10)
+        below = (size.width / 2, size.height * 0.8)
+        _blend(planes, draw_text(name, name_px), below, WHITE_YUV, 0.8)
+    return planes
 
 
-def _stamp_disc(
-    canvas: NDArray[np.float32], x: float, y: float, radius: float, ground: tuple[int, int, int]
+def _flat(size: Size, colour: tuple[int, int, int]) -> VideoPlanes:
+    half = (size.height // 2, size.width // 2)
+    return VideoPlanes(
+        np.full((size.height, size.width), colour[0], np.uint8),
+        np.full(half, colour[1], np.uint8),
+        np.full(half, colour[2], np.uint8),
+    )
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * ceil(radius)
+    ruler = np.arange(side) + 0.5 - side / 2
+    distance = np.hypot(ruler[:, None], ruler)
+    mask: NDArray[np.uint8] = (np.clip(radius - distance + 0.5, 0, 1) * 255).astype(np.uint8)
+    return mask
+
+
+def _blend(
+    planes: VideoPlanes,
+    mask: NDArray[np.uint8],
+    centre: tuple[float, float],
+    colour: tuple[int, int, int],
+    opacity: float,
 ) -> None:
-    rows, columns = np.ogrid[: canvas.shape[0], : canvas.shape[1]]
-    distance = np.hypot(rows + 0.5 - y, columns + 0.5 - x)
-    inside = np.clip(radius - distance + 0.5, 0, 1)[:, :, None]
-    lighter = np.asarray(ground, np.float32) * 0.75 + 255 * 0.25
-    canvas += (inside * (lighter - canvas)).astype(np.float32)
-
-
-def _stamp_text(
-    canvas: NDArray[np.float32], text: str, size_px: int, x: float, y: float, opacity: float
-) -> None:
-    """White *text*, its ink centred at (x, y), cut off at the edges of the canvas."""
-    mask = draw_text(text, size_px)
-    top = round(y - mask.shape[0] / 2)
-    left = round(x - mask.shape[1] / 2)
+    """Paint *colour* where *mask* is, its middle at *centre* (x, y), cut off at the edges."""
+    top = round(centre[1] - mask.shape[0] / 2)
+    left = round(centre[0] - mask.shape[1] / 2)
     mask = mask[max(0, -top) :, max(0, -left) :]
     top, left = max(0, top), max(0, left)
-    mask = mask[: canvas.shape[0] - top, : canvas.shape[1] - left]
-    part = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
-    part += (255 - part) * (mask[:, :, None].astype(np.float32) / 255 * opacity)
+    mask = mask[: planes.size.height - top, : planes.size.width - left]
+    # On even pixels, as chroma is; only this box is touched, not the whole tile.
+    y, x = top // 2, left // 2
+    height, width = -(-(top + mask.shape[0]) // 2) - y, -(-(left + mask.shape[1]) // 2) - x
+    cover = np.zeros((2 * height, 2 * width), np.float32)
+    cover[top - 2 * y :, left - 2 * x :][: mask.shape[0], : mask.shape[1]] = mask
+    cover *= opacity / 255
+    thin = cover.reshape(height, 2, width, 2).mean(axis=(1, 3))
+    for part, share, value in (
+        (planes.y[2 * y : 2 * (y + height), 2 * x : 2 * (x + width)], cover, colour[0]),
+        (planes.u[y : y + height, x : x + width], thin, colour[1]),
+        (planes.v[y : y + height, x : x + width], thin, colour[2]),
+    ):
+        part[:] = np.rint(part + share * (value - part.astype(np.float32)))
 
 
 def _fitting(text: str, size_px: int, width_px: int) -> str:

@@ -148,14 +148,17 @@ class Subscription:
                     raise RoomError("the publisher declined the session")
                 await self._answer(session, offer)
                 await session.connect()
-            except BaseException:
+            except BaseException as exc:
                 self._coming = None
-                await self._close(session)
+                await session.close()
+                if isinstance(exc, Exception):  # when cancelled nobody waits for messages
+                    await self._say_closed(session)
                 raise
         self._coming = None
         old, self._current = self._current, session
         if old is not None:
-            await self._close(old)
+            await old.close()
+            await self._say_closed(old)
 
     async def _serve(self, duration_s: float | None) -> None:
         """Answer offers and watch the current session until it has to be replaced.
@@ -190,8 +193,7 @@ class Subscription:
         sdp = await session.answer(offer, track_ids)
         await self._signalling.send(answer_message(self.participant_id, session.session_id, sdp))
 
-    async def _close(self, session: MediaSession) -> None:
-        await session.close()
+    async def _say_closed(self, session: MediaSession) -> None:
         try:
             await self._signalling.send(close_message(self.participant_id, session.session_id))
         except RoomError:

@@ -124,6 +124,7 @@ class Presence:
                         "room lost, joining again",
                         extra={"user": self._user_id, "reason": str(exc)},
                     )
+                _stop_if_cancelled()
                 await asyncio.sleep(RETRY_S)
 
     async def _enter(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -234,6 +235,13 @@ class Presence:
             self._outbox.put_nowait(encode(message))
         except asyncio.QueueFull:
             log.warning("the room does not read", extra={"user": self._user_id})
+
+
+def _stop_if_cancelled() -> None:
+    """A task group that is failing already swallows a cancellation (Python 3.11): repeat it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> Mapping[str, Any]:

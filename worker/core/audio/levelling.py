@@ -11,7 +11,7 @@ from worker.core.audio.loudness import VoiceLevel, lufs
 from worker.core.identity import ParticipantId
 
 BLOCKS_PER_S = 50
-MAX_GAIN_DB = 15.0
+MAX_GAIN_DB = 18.0
 """Either way: more would raise the noise of a bad microphone to the level of speech."""
 SPEECH_LUFS = -50.0
 """Momentary loudness below this is no speech worth raising."""

@@ -75,7 +75,8 @@ class AudioTimeline:
         wanted = self._wanted_position(start_ns)
         if wanted is None or self._muted:
             if wanted is not None:
-                self._sound.packets.drop_before(round(wanted) - self._sound.packet_samples)
+                passed = round(wanted) + BLOCK_SAMPLES
+                self._sound.packets.drop_before(passed - self._sound.packet_samples + 1)
             return self._silence()
         consumed = BLOCK_SAMPLES
         error = wanted - self._position
@@ -173,7 +174,9 @@ class AudioTimeline:
         self._sound.restart(self._position)
 
     def _keep_tail(self) -> None:
-        tail = self._sound.ring.read(self._position, self._position + FADE_IN_SAMPLES)
+        end = self._position + FADE_IN_SAMPLES
+        self._sound.fill(end)
+        tail = self._sound.ring.read(self._position, end)
         self._cut_tail = tail * _CUT
 
     def _silence(self) -> NDArray[np.float32] | None:

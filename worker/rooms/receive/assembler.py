@@ -39,6 +39,7 @@ class FrameAssembler:
         self._head = first  # the first packet that isn't there
         self._is_boundary = False  # a frame certainly begins at _start
         self._has_advanced = False
+        self._last_dropped: int | None = None
         self._complete: list[GatheredFrame] = []
 
     @property
@@ -120,16 +121,21 @@ class FrameAssembler:
         if was_boundary or not self.needs_keyframe or self._surely_begins(packets[0]):
             self._complete.append(GatheredFrame(packets, arrival_ns))
         else:
+            self._count_drop(packets[0].timestamp)
+
+    def _count_drop(self, timestamp: int) -> None:
+        """Once per frame, also when its pieces are dropped one after the other."""
+        if timestamp != self._last_dropped:
             self.frames_dropped += 1
+        self._last_dropped = timestamp
 
     def _skip_to(self, sequence: int, *, is_boundary: bool) -> None:
         old = [number for number in self._waiting if number < sequence]
-        timestamps = set()
-        for number in old:
+        for number in sorted(old):
             packet, _ = self._waiting.pop(number)
             self._bytes -= len(packet.payload)
-            timestamps.add(packet.timestamp)
-        self.frames_dropped += len(timestamps)
+            if packet.payload:
+                self._count_drop(packet.timestamp)
         self._start = self._head = sequence
         self._is_boundary = is_boundary
         self._has_advanced = True
