@@ -52,7 +52,6 @@ async def test_two_browsers_and_a_shared_screen_are_recorded(tmp_path):
     recording = recorder.recording
     assert recording.decode_errors() == ""
     assert recording.video.packets == SECONDS * 30
-    assert recorder.result["video"]["late_frames"] == 0
     participants = {p["user_id"]: p for p in recorder.result["participants"]}
     assert {user: p["name"] for user, p in participants.items()} == {"ada": "Ada", "bob": "Bob"}
     assert {t["source"] for t in participants["bob"]["tracks"]} == {

@@ -3,10 +3,11 @@
 import pytest
 
 from tests.support import oracle
-from tests.support.live import document, live_room, worker
+from tests.support.live import cast, document, live_room, worker
 from tests.support.rehearse import people
 from tests.support.seeing import TileHistory, Watch, read_tile
 from worker.testroom.person import Sighting, tone_hz
+from worker.testroom.server import serve_room
 
 NINE = people(9)
 
@@ -107,11 +108,13 @@ user_id = "user-1"
 do = "share_screen"
 """,
     )
-    job = document(tmp_path, "", mix={"layout_template": "screen_share_left"}, max_duration_s=12)
-    async with live_room(scenario) as url:
-        job["room"]["url"] = url
+    job = document(tmp_path, "", mix={"layout_template": "screen_share_left"}, max_duration_s=15)
+    async with serve_room() as address:
+        job["room"]["url"] = address.ws_url
         async with worker(job) as recorder:
-            assert await recorder.ended() == 0, recorder.complaints
+            await recorder.recorded(0)
+            async with cast(scenario, address.ws_url):
+                assert await recorder.ended() == 0, recorder.complaints
 
     stage = oracle.stage("left", 640, 480)
     third = oracle.strip("left", 3, 640, 480)[2]

@@ -164,6 +164,32 @@ def test_a_stream_that_begins_with_a_keyframe_needs_no_request() -> None:
     assert bench.requests() == []
 
 
+def test_a_stream_whose_first_packets_come_out_of_order_begins_at_once() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.feed(reversed(sender.frame(is_keyframe=True)), gap_ms=5)
+    bench.feed(sender.frame()).wait(1000)
+    assert bench.shown == [0, 1]
+    assert bench.requests() == []
+    assert bench.nacks() == []
+
+
+def test_a_first_keyframe_with_a_hole_is_repaired() -> None:
+    bench, sender = Bench(), VideoSender()
+    first, lost, last = sender.frame(is_keyframe=True)
+    bench.feed([last, first]).wait(20)
+    assert bench.nacks() == [(5, (101,))]
+    bench.feed([sender.rtx(lost)])
+    assert bench.shown == [0]
+
+
+def test_a_first_keyframe_whose_beginning_is_lost_costs_one_request() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.feed(sender.frame(is_keyframe=True)[1:]).feed(sender.frame()).wait(300)
+    assert bench.requests() == [200]
+    bench.feed(sender.frame(is_keyframe=True))
+    assert bench.shown == [2]
+
+
 def test_a_stream_that_begins_without_one_is_asked_after_200_ms() -> None:
     bench, sender = Bench(), VideoSender()
     for _ in range(60):

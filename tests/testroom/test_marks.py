@@ -107,15 +107,21 @@ def test_the_check_is_a_crc_with_a_start_value(counter: int, check: int):
     assert marks.check_of(counter) == check
 
 
-@pytest.mark.parametrize("source", [Size(640, 360), Size(360, 640), Size(640, 480), Size(320, 180)])
-@pytest.mark.parametrize(
-    "tile", [Size(60, 46), Size(96, 72), Size(128, 72), Size(240, 360), Size(640, 720)]
-)
-@pytest.mark.parametrize("fit", list(Fit))
-def test_marks_survive_every_crop_and_scale_of_the_layouts(source: Size, tile: Size, fit: Fit):
-    view = View.of(source, tile, fit)
-    if min(source.width, source.height) * view.scale < 44:
-        pytest.skip("a picture shown lower than 44 px is not promised to be readable")
+SOURCES = [Size(640, 360), Size(360, 640), Size(640, 480), Size(320, 180)]
+TILES = [Size(60, 46), Size(96, 72), Size(128, 72), Size(240, 360), Size(640, 720)]
+VIEWS = [
+    view
+    for source in SOURCES
+    for tile in TILES
+    for fit in Fit
+    if (view := View.of(source, tile, fit)).scale * min(source.width, source.height) >= 44
+]
+"""A picture shown lower than 44 px is not promised to be readable."""
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=str)
+def test_marks_survive_every_crop_and_scale_of_the_layouts(view: View):
+    source = view.source
     planes = blank(source, 90, 170)
     marks.draw(planes, 54_321, flash=True)
 

@@ -8,7 +8,6 @@ a copied one without a seam.
 from functools import cache
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from worker.core.drift import MAX_CORRECTION
@@ -28,14 +27,17 @@ def stretch(samples: NDArray[np.float32], consumed: int) -> NDArray[np.float32]:
     m * consumed / 960.
     """
     assert samples.shape[0] == consumed + 2 * MARGIN
-    starts, kernel = _kernel(consumed)
-    windows = sliding_window_view(samples, 2 * MARGIN, axis=0)[starts]
-    return np.ascontiguousarray(np.einsum("nct,nt->nc", windows, kernel))
+    inputs, kernel = _kernel(consumed)
+    block = np.empty((BLOCK_SAMPLES, samples.shape[1]), np.float32)
+    for channel in range(samples.shape[1]):
+        windows = samples[:, channel].take(inputs)
+        np.einsum("nt,nt->n", windows, kernel, out=block[:, channel])
+    return block
 
 
 @cache
 def _kernel(consumed: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """First tap and taps (960, 32) of each output sample; 17 of them exist."""
+    """Input samples and taps of each output sample, both (960, 32); 17 such pairs exist."""
     assert abs(consumed - BLOCK_SAMPLES) <= MAX_CORRECTION
     position = np.arange(BLOCK_SAMPLES) * consumed / BLOCK_SAMPLES
     whole = np.floor(position).astype(np.intp)
@@ -43,4 +45,5 @@ def _kernel(consumed: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (offset / MARGIN) ** 2, 0, 1)))
     taps = np.sinc(offset) * window
     taps /= taps.sum(axis=1, keepdims=True)
-    return whole + 1, taps.astype(np.float32)
+    first = whole + 1
+    return first[:, None] + np.arange(2 * MARGIN), taps.astype(np.float32)

@@ -56,6 +56,9 @@ class VideoIngest:
         self._request_keyframe = request_keyframe
         self._queue: deque[EncodedFrame] = deque()
         self._queue_bytes = 0
+        self._popped = 0
+        self._keyframes: deque[int] = deque()
+        """How many frames were in the queue, ever, before each keyframe that is in it now."""
         self._awaits_keyframe = True
         self._decoding: asyncio.Future[Sequence[tuple[int, Picture]]] | None = None
         self._failure: BaseException | None = None
@@ -78,8 +81,8 @@ class VideoIngest:
                 self.frames_shed += 1
                 return
             self._awaits_keyframe = False
-        if not self._wanted and frame.keyframe:
-            self._clear()
+        if frame.keyframe:
+            self._keyframes.append(self._popped + len(self._queue))
         self._queue.append(frame)
         self._queue_bytes += len(frame.data)
         if len(self._queue) > QUEUE_FRAMES or self._queue_bytes > QUEUE_BYTES:
@@ -87,15 +90,28 @@ class VideoIngest:
 
     def show(self, room_ns: int) -> Picture | None:
         """The picture for room time *room_ns*, and get the next ones decoded."""
-        self._wanted = True
+        if not self._wanted:
+            self._wanted = True
+            if self._awaits_keyframe:
+                self._request_keyframe()
         self._advance(room_ns)
         return self._playout.pick(room_ns)
 
-    def hide(self) -> None:
-        """Nobody sees the track now: stop decoding, keep what starts at the newest keyframe."""
+    def hide(self, room_ns: int) -> None:
+        """Nobody sees the track at *room_ns*: stop decoding, but stay ready to begin at once.
+
+        Kept is everything from the newest keyframe on whose time has come.
+        """
         if self._wanted:
             self._wanted = False
             self._playout.clear()
+        while len(self._keyframes) > 1:
+            ahead = self._keyframes[1] - self._popped
+            capture_ns = self._capture_ns(self._queue[ahead])
+            if capture_ns is not None and capture_ns > room_ns:
+                break
+            for _ in range(ahead):
+                self._pop()
 
     def _advance(self, room_ns: int) -> None:
         if self._failure is not None:
@@ -112,8 +128,7 @@ class VideoIngest:
             if capture_ns is None or (too_old and not frame.keyframe):
                 self._shed()
                 continue
-            self._queue.popleft()
-            self._queue_bytes -= len(frame.data)
+            self._pop()
             batch.append((capture_ns, frame))
         if batch:
             loop = asyncio.get_running_loop()
@@ -152,22 +167,30 @@ class VideoIngest:
             self._playout.push(picture, capture_ns)
 
     def _shed(self) -> None:
-        """Drop up to the next queued keyframe, or everything and ask for one."""
-        self._pop()
+        """Drop up to the next queued keyframe, or everything and wait for one."""
+        self._drop()
         while self._queue and not self._queue[0].keyframe:
-            self._pop()
+            self._drop()
         if not self._queue:
             self._awaits_keyframe = True
-            self._request_keyframe()
+            # Of a hidden track none is wanted before it is shown again.
+            if self._wanted:
+                self._request_keyframe()
 
-    def _pop(self) -> None:
+    def _drop(self) -> None:
         if self._queue:
-            self._queue_bytes -= len(self._queue.popleft().data)
+            self._pop()
             self.frames_shed += 1
 
-    def _clear(self) -> None:
-        self._queue.clear()
-        self._queue_bytes = 0
+    def _pop(self) -> None:
+        frame = self._queue.popleft()
+        self._queue_bytes -= len(frame.data)
+        if frame.keyframe:
+            self._keyframes.popleft()
+        self._popped += 1
+
+    def _capture_ns(self, frame: EncodedFrame) -> int | None:
+        return self.clock_map.capture_ns(frame.track_id, frame.epoch, frame.rtp_timestamp)
 
 
 class _Undecodable(Exception):

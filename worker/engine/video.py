@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from worker.core.identity import TrackId
 from worker.core.layout.scene import Scene
-from worker.core.timing import tick_ns
+from worker.core.timing import NS_PER_S, tick_ns
 from worker.engine.director import Director
 from worker.engine.ingest import VideoIngest
 from worker.engine.mailbox import Mailbox, Overflow
@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 ENCODE_QUEUE = 4
 """Composed frames waiting for the encoder; when it is full, composing waits and ticks get late."""
 
-LATE_TICKS = 3
-"""From this many frames behind on, frames are duplicated instead of composed until caught up."""
+STEP_DOWN = ((3 * NS_PER_S, 4), (NS_PER_S, 2))
+"""Behind by so much, only every so manyth frame is composed, the others repeat it.
+
+A recorder may be late: below a second behind, everything is composed and caught up with later.
+"""
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ class VideoLane:
             # A frame lasts a period: the picture nearest to its middle is wrong by half a period at
             # most, early or late; a source in step with us sits in the middle, safe from jitter.
             pictures = self._pictures(scene, room_ns + period_ns // 2)
-            if lag_ns > LATE_TICKS * period_ns and tick > 0:
+            if tick % _stride(lag_ns) and tick > 0:
                 self.counters.duplicated += 1
                 canvas = self._compositor.repeat()
             else:
@@ -128,7 +131,7 @@ class VideoLane:
         pictures: dict[TrackId, Picture] = {}
         for track_id, ingest in self._tracks.items():
             if track_id not in shown:
-                ingest.hide()
+                ingest.hide(room_ns)
             elif (picture := ingest.show(room_ns)) is not None:
                 pictures[track_id] = picture
         return pictures
@@ -147,3 +150,8 @@ class VideoLane:
             return self._encoder.encode(canvas, tick, keyframe=False)
         finally:
             canvas.release()
+
+
+def _stride(lag_ns: int) -> int:
+    """Every how manyth frame is composed by a lane that is *lag_ns* behind."""
+    return next((stride for behind_ns, stride in STEP_DOWN if lag_ns > behind_ns), 1)

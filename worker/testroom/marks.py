@@ -42,10 +42,11 @@ _CHECK_POLYNOMIAL = 0x107
 _CHECK_START = 0xA5
 """Makes an all-black or all-white code fail its check."""
 _CORNER_INSET = 0.06
-_CORNER_SIZE = 0.12
+_CORNER_SIZE = 0.15
 _CORNER_SHARES = (_CORNER_INSET, 1 - _CORNER_INSET - _CORNER_SIZE)
-_GRID = 4
-"""Points per direction at which a cell or patch is sampled."""
+_CELL_GRID = 4
+_CORNER_GRID = 6
+"""Points per direction at which a cell or a corner is sampled."""
 
 Box = tuple[float, float, float, float]
 """x, y, width, height in source px."""
@@ -188,6 +189,7 @@ def _points(view: View, boxes: tuple[Box, ...]) -> Points | None:
             view.offset_y + (y + height / 4) * view.scale,
             width / 2 * view.scale,
             height / 2 * view.scale,
+            _CELL_GRID,
         )
         for x, y, width, height in boxes
     ]
@@ -202,7 +204,7 @@ def _points(view: View, boxes: tuple[Box, ...]) -> Points | None:
 
 @lru_cache(maxsize=1024)
 def _corner_points(view: View) -> Points:
-    """Chroma (rows, columns), each (4, 16), of patches near the picture's visible corners."""
+    """Chroma (rows, columns), each (4, 36), of patches near the picture's visible corners."""
     left, top = max(0.0, view.offset_x), max(0.0, view.offset_y)
     width, height = view.tile.width - 2 * left, view.tile.height - 2 * top
     grids = [
@@ -211,6 +213,7 @@ def _corner_points(view: View) -> Points:
             (top + y_share * height) / 2,
             _CORNER_SIZE * width / 2,
             _CORNER_SIZE * height / 2,
+            _CORNER_GRID,
         )
         for y_share in _CORNER_SHARES
         for x_share in _CORNER_SHARES
@@ -218,12 +221,12 @@ def _corner_points(view: View) -> Points:
     return np.stack([grid[0] for grid in grids]), np.stack([grid[1] for grid in grids])
 
 
-def _grid(x: float, y: float, width: float, height: float) -> Points:
-    """Rows and columns, each (16,), of the pixels nearest to a 4 x 4 grid in a box."""
-    steps = (np.arange(_GRID) + 0.5) / _GRID
+def _grid(x: float, y: float, width: float, height: float, points: int) -> Points:
+    """Rows and columns, each (points^2,), of the pixels nearest to a grid of points in a box."""
+    steps = (np.arange(points) + 0.5) / points
     rows = np.floor(y + steps * height).astype(np.intp)
     columns = np.floor(x + steps * width).astype(np.intp)
-    return np.repeat(rows, _GRID), np.tile(columns, _GRID)
+    return np.repeat(rows, points), np.tile(columns, points)
 
 
 def _cells(counter: int) -> list[tuple[int, int, bool]]:

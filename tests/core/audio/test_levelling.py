@@ -63,6 +63,17 @@ def test_the_gain_rests_in_a_pause():
     assert pause[100:] == [pause[-1]] * 400
 
 
+def test_the_noise_between_two_sentences_does_not_count():
+    seconds = np.arange(RATE * 40) / RATE
+    speaks = seconds % 8 < 2
+    sound = speech_like(RATE * 40, -20, seed=14, pauses=False) * speaks + tone(500, RATE * 40, -46)
+    voice = Voice().run(sound)
+
+    gains_db = np.array(voice.gains_db[10 * 50 :])
+    assert gains_db.max() - gains_db.min() < 1.5
+    assert voice.loudness(32, 34) == pytest.approx(-16, abs=1)
+
+
 def test_nothing_pumps():
     gains_db = np.array(Voice().run(speech_like(RATE * 30, -28, seed=7)).gains_db)
 

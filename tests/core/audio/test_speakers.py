@@ -67,10 +67,11 @@ def test_a_newcomer_is_heard_from_two_blocks_before_its_onset():
     assert all("b" in heard[block] for block in range(98, 150))
 
 
-def test_a_louder_newcomer_replaces_the_quietest_exactly_at_its_onset():
+@pytest.mark.parametrize("loudness", [-24.5, -23, -15])
+def test_a_louder_newcomer_replaces_the_quietest_exactly_at_its_onset(loudness):
     steady = {"a": -20, "b": -22, "c": -26}
-    room = Room().run(100, **steady, d=SILENT).run(60, **steady, d=-23)
-    heard = room.drained(**steady, d=-23)
+    room = Room().run(100, **steady, d=SILENT).run(60, **steady, d=loudness)
+    heard = room.drained(**steady, d=loudness)
 
     assert heard[97] == {"a", "b", "c"}
     assert heard[98] == heard[99] == {"a", "b", "c", "d"}

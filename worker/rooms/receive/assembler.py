@@ -28,7 +28,9 @@ class FrameAssembler:
     """Gathers the frames of one SSRC; sequence numbers are unwrapped ones."""
 
     def __init__(self, first: int, *, format_of: Callable[[RtpPacket], VideoFormat | None]) -> None:
-        """*format_of* gives the format of a packet's payload type, None when it is unknown."""
+        """*first* is the oldest packet that may still come; a keyframe or `give_up` moves on to
+        what is there. *format_of* gives the format of a payload type, None when it is unknown.
+        """
         self.needs_keyframe = True
         """Whoever decodes the frames clears it with a keyframe and sets it after a bad frame."""
         self.frames_dropped = 0
@@ -38,7 +40,6 @@ class FrameAssembler:
         self._start = first  # the first packet of the frame being gathered
         self._head = first  # the first packet that isn't there
         self._is_boundary = False  # a frame certainly begins at _start
-        self._has_advanced = False
         self._last_dropped: int | None = None
         self._complete: list[GatheredFrame] = []
 
@@ -52,13 +53,14 @@ class FrameAssembler:
         """The packet that holds up others; None when nothing is held up."""
         return self._head if len(self._waiting) > self._head - self._start else None
 
+    def holes(self, end: int) -> list[int]:
+        """What is not there of everything from `start` up to *end*."""
+        return [number for number in range(self._head, end) if number not in self._waiting]
+
     def insert(self, sequence: int, packet: RtpPacket, arrival_ns: int) -> bool:
         """Add a packet that was not added before; False when it comes too late."""
         if sequence < self._start:
-            if self._has_advanced or sequence != self._start - 1:
-                return False
-            # The very first two packets came in another order than they were sent.
-            self._start = self._head = sequence
+            return False
         self._waiting[sequence] = (packet, arrival_ns)
         self._bytes += len(packet.payload)
         if self.needs_keyframe and sequence > self._start and self._begins_keyframe(sequence):
@@ -115,7 +117,7 @@ class FrameAssembler:
                 arrival_ns = max(arrival_ns, came_ns)
         was_boundary = self._is_boundary
         self._start = self._head
-        self._is_boundary = self._has_advanced = True
+        self._is_boundary = True
         if not packets:
             return  # padding
         if was_boundary or not self.needs_keyframe or self._surely_begins(packets[0]):
@@ -138,7 +140,6 @@ class FrameAssembler:
                 self._count_drop(packet.timestamp)
         self._start = self._head = sequence
         self._is_boundary = is_boundary
-        self._has_advanced = True
 
     def _seek_keyframe(self) -> None:
         for sequence in sorted(self._waiting):

@@ -59,8 +59,8 @@ class AudioStream:
 
     def poll(self, now_ns: int) -> None:
         """Give up what is overdue."""
-        overdue = self.source.missing.overdue(now_ns)
-        if overdue:
+        missing = self.source.missing
+        if len(missing) and (overdue := missing.overdue(now_ns)):
             self.source.give_up_before(overdue[-1] + 1)
 
     def _level(self, packet: RtpPacket) -> int | None:

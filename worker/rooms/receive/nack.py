@@ -1,5 +1,6 @@
 """Which packets of one SSRC are missing, when to ask for them, when to stop waiting."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from worker.core.timing import NS_PER_MS
@@ -52,6 +53,16 @@ class MissingPackets:
         if self._wants_requests:
             self.next_request_ns = min(self.next_request_ns, due_ns)
         return True
+
+    def notice_holes(self, sequences: Iterable[int], now_ns: int) -> None:
+        """Note what is missing among packets that came before anybody counted."""
+        due_ns = now_ns + REORDER_GUARD_NS
+        for sequence in sequences:
+            if len(self._missing) < MAX_MISSING:
+                self._missing.setdefault(sequence, _Missing(now_ns, due_ns))
+        self._missing = dict(sorted(self._missing.items()))
+        if self._wants_requests and self._missing:
+            self.next_request_ns = min(self.next_request_ns, due_ns)
 
     def arrived(self, sequence: int, now_ns: int) -> bool:
         """Strike *sequence* off the list; True when it had been asked for."""

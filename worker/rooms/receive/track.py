@@ -130,17 +130,13 @@ class TrackReceiver:
         feedback = []
         stream = self._stream
         if stream is not None:
-            missing = stream.source.missing
-            if len(missing):
-                stream.poll(now_ns)
-                requests = missing.due(now_ns)
-                for at in range(0, len(requests), MAX_REQUESTED):
-                    self.statistics.nacks_sent += 1
-                    feedback.append(
-                        build_nack(
-                            sender_ssrc, stream.source.ssrc, requests[at : at + MAX_REQUESTED]
-                        )
-                    )
+            stream.poll(now_ns)
+            source = stream.source
+            requests = source.missing.due(now_ns)
+            for at in range(0, len(requests), MAX_REQUESTED):
+                self.statistics.nacks_sent += 1
+                chunk = requests[at : at + MAX_REQUESTED]
+                feedback.append(build_nack(sender_ssrc, source.ssrc, chunk))
             if self._pending_report is not None:
                 self._retry_report(now_ns)
         ssrc = self.ssrc

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from worker.core.identity import Codec, TrackId
+from worker.core.timing import NS_PER_MS
 from worker.ports import EncodedFrame, TrackStatistics
 from worker.rooms.receive.assembler import FrameAssembler, GatheredFrame
 from worker.rooms.receive.keyframes import START_GRACE_NS, KeyframeRequests
@@ -12,6 +13,11 @@ from worker.rooms.rtp.frames import VideoFormat
 from worker.rooms.rtp.h264 import H264Format
 from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension
 from worker.rooms.rtp.vp8 import Vp8Format
+
+MAX_OVERTAKEN = 16
+START_GUARD_NS = 50 * NS_PER_MS
+"""How many packets before the first one may still come, and how long they are waited for. Where
+the network reorders, the first packet to come is not the first of the first keyframe."""
 
 FORMATS: Mapping[Codec, Callable[[], VideoFormat]] = {
     Codec.VP8: Vp8Format,
@@ -47,7 +53,9 @@ class VideoStream:
         self._on_frame = on_frame
         self._formats: dict[Codec, VideoFormat] = {}
         self._dropped_before = statistics.frames_dropped
-        self._assembler = FrameAssembler(source.numbers.newest + 1, format_of=self._format_of)
+        self._first = source.numbers.newest + 1 - MAX_OVERTAKEN
+        self._assembler = FrameAssembler(self._first, format_of=self._format_of)
+        self._guard_end_ns: int | None = now_ns + START_GUARD_NS
         keyframes.need(now_ns + START_GRACE_NS)
 
     def receive(
@@ -74,6 +82,9 @@ class VideoStream:
     def poll(self, now_ns: int) -> None:
         """Give up what is overdue."""
         missing, assembler = self.source.missing, self._assembler
+        if self._guard_end_ns is not None and self._guard_end_ns <= now_ns:
+            assembler.give_up()
+            self._deliver(now_ns)
         while missing.deadline_ns() <= now_ns:
             assembler.give_up()
             self.source.give_up_before(max(assembler.start, missing.oldest + 1))
@@ -84,6 +95,10 @@ class VideoStream:
         assembler = self._assembler
         for gathered in assembler.take():
             self._deliver_frame(gathered, now_ns)
+        if self._guard_end_ns is not None and assembler.start > self._first:
+            self._guard_end_ns = None
+            holes = assembler.holes(self.source.numbers.newest)
+            self.source.missing.notice_holes(holes, now_ns)
         if len(self.source.missing) and self.source.missing.oldest < assembler.start:
             self.source.give_up_before(assembler.start)
         self._statistics.frames_dropped = self._dropped_before + assembler.frames_dropped

@@ -1,0 +1,81 @@
+"""What the video lane does when the machine is too slow."""
+
+import asyncio
+
+from tests.fakes.media import FakeCompositor, FakeVideoEncoder
+from worker.core.layout.geometry import Size
+from worker.core.spec import GalleryLayout, MixSpec
+from worker.core.template import EncodeTemplate
+from worker.engine.clock import LoopClock
+from worker.engine.director import Director
+from worker.engine.video import VideoLane
+from worker.testroom.virtual_loop import run_virtual
+
+TEMPLATE = EncodeTemplate(Size(640, 480), 30, 1000)
+
+
+class StallingClock(LoopClock):
+    """Once the loop reads *from_s*, waiting takes *stall_s* longer than asked, a single time."""
+
+    def __init__(self, loop, from_s: float, stall_s: float) -> None:
+        super().__init__(loop)
+        self._from_ns = round(from_s * 1e9)
+        self._stall_s = stall_s
+
+    async def sleep_until_ns(self, deadline_ns: int) -> None:
+        await super().sleep_until_ns(deadline_ns)
+        if self._stall_s and deadline_ns >= self._from_ns:
+            stall_s, self._stall_s = self._stall_s, 0.0
+            await asyncio.sleep(stall_s)
+
+
+def run_lane(stall_s: float) -> tuple[VideoLane, FakeCompositor, FakeVideoEncoder]:
+    async def main():
+        compositor, encoder = FakeCompositor(), FakeVideoEncoder(TEMPLATE)
+
+        async def deliver(packets) -> None:
+            pass
+
+        lane = VideoLane(
+            clock=StallingClock(asyncio.get_running_loop(), 1.0, stall_s),
+            director=Director(MixSpec("room", TEMPLATE, GalleryLayout()), TEMPLATE.size),
+            tracks={},
+            compositor=compositor,
+            encoder=encoder,
+            fps=30,
+            deliver=deliver,
+        )
+        lane.end_tick = 300
+        await lane.run(0, 0)
+        return lane, compositor, encoder
+
+    return run_virtual(main())
+
+
+def test_a_lane_in_time_composes_every_frame():
+    lane, compositor, encoder = run_lane(0)
+
+    assert len(encoder.canvases) == 300
+    assert not any(canvas.repeated for canvas in compositor.composed)
+    assert (lane.counters.late, lane.counters.duplicated) == (0, 0)
+
+
+def test_half_a_second_behind_is_caught_up_without_losing_a_frame():
+    lane, compositor, encoder = run_lane(0.5)
+
+    assert len(encoder.canvases) == 300
+    assert lane.counters.duplicated == 0
+    assert lane.counters.late > 0
+    assert 490 < lane.counters.worst_lag_ms < 510
+
+
+def test_far_behind_frames_are_repeated_and_counted_but_never_left_out():
+    lane, compositor, encoder = run_lane(4)
+
+    assert len(encoder.canvases) == 300
+    repeated = sum(canvas.repeated for canvas in compositor.composed)
+    assert repeated == lane.counters.duplicated
+    assert 40 < repeated < 120
+    # Even then some frames are new: the picture moves on.
+    flags = [canvas.repeated for canvas in compositor.composed]
+    assert max(len(run) for run in "".join("x" if f else " " for f in flags).split()) <= 3
