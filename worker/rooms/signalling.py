@@ -26,6 +26,8 @@ SEND_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 HEARTBEAT_S = 5.0
 """A ping this often; the socket is dead when its answer takes half as long."""
+STABLE_NS = 5 * NS_PER_S
+"""A connection that lasted this long was a success; shorter ones count as failed attempts."""
 MAX_BAD_MESSAGES = 50
 BAD_MESSAGE_WINDOW_NS = 60 * NS_PER_S
 """So much nonsense within a minute means that the two ends are out of step: join again."""
@@ -46,6 +48,7 @@ class Signalling:
         self._clock_ns = clock_ns
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._bad_ns: deque[int] = deque(maxlen=MAX_BAD_MESSAGES)
+        self._joined_ns = 0
         self._backoff = Backoff()
 
     async def run(
@@ -72,6 +75,8 @@ class Signalling:
                 if self.is_up.is_set():
                     self.is_up.clear()
                     lost_ns = self._clock_ns()
+                    if lost_ns - self._joined_ns > STABLE_NS:
+                        self._backoff.reset()
                     on_lost(reason)
                 logger.info("not in the room: %s", reason)
                 await asyncio.sleep(self._backoff.next_s())
@@ -110,7 +115,7 @@ class Signalling:
                 raise RoomError("the server did not answer our request to join")
             deadline.reschedule(None)
             self._socket = socket
-            self._backoff.reset()
+            self._joined_ns = self._clock_ns()
             on_message(first)
             self.is_up.set()
             async for received in socket:

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 OFFER_TIMEOUT_S = 10.0
 WATCH_INTERVAL_S = 0.5
+STABLE_NS = 5 * NS_PER_S
+"""A session that lasted this long was a success; after a shorter one the next has to wait."""
 SILENT_TRACK_NS = 3 * NS_PER_S
 SILENT_SESSION_NS = 5 * NS_PER_S
 MAX_SILENT_SESSION_NS = 40 * NS_PER_S
@@ -113,8 +115,12 @@ class Subscription:
                 try:
                     await self._has_tracks.wait()
                     await self._establish()
-                    backoff.reset()
+                    began_ns = self._clock_ns()
                     await self._serve(None)
+                    if self._clock_ns() - began_ns > STABLE_NS:
+                        backoff.reset()
+                    else:
+                        await self._serve(backoff.next_s())
                 except (RoomError, TimeoutError) as exc:
                     logger.info("cannot subscribe: %s", exc, extra=self._who())
                     await self._serve(backoff.next_s())

@@ -54,6 +54,7 @@ _GLYPHS: Final = {
     ".": "00000000000c0c",
     "'": "0c040800000000",
     "+": "0004041f040400",
+    "%": "18190204081303",
 }
 _UNKNOWN = "1f11111111111f"
 """A hollow box stands for what the font lacks."""

@@ -40,7 +40,10 @@ def lufs(energy: float) -> float:
 
 
 def k_weighting() -> NDArray[np.float64]:
-    """The two sections of pyloudnorm's K-weighting at 48 kHz, (2, 6) float64."""
+    """The two sections of pyloudnorm's K-weighting at 48 kHz, (2, 6) float64.
+
+    pyloudnorm has no public name for them, hence the underscore.
+    """
     meter = pyloudnorm.Meter(SAMPLE_RATE_HZ)
     return np.array([[*stage.b, *stage.a] for stage in meter._filters.values()])
 

@@ -1,10 +1,13 @@
 """RTP sequence numbers: unwrapped to integers, restarts told from loss (RFC 3550, A.1)."""
 
+from array import array
+
 MAX_FORWARD = 3000
 """A larger step forward is a restart: at 500 packets/s it would be 6 s of loss."""
 MAX_BACKWARD = 1000
 """A packet further behind is a restart: no retransmission comes 2 s late."""
 _WINDOW = 4096
+_NEVER = -(1 << 62)
 
 
 class SequenceNumbers:
@@ -18,7 +21,7 @@ class SequenceNumbers:
         self.newest = first - 1
         self.has_restarted = False
         self._suspect: int | None = None
-        self._seen = [-1] * _WINDOW
+        self._seen = array("q", [_NEVER]) * _WINDOW
 
     def unwrap(self, sequence: int) -> int | None:
         """The unwrapped number nearest to the newest one; None when it is out of reach."""
