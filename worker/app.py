@@ -22,8 +22,6 @@ from worker.rooms.ice import IceSettings
 from worker.rooms.mesh import MeshRoom
 from worker.settings import Settings
 from worker.sinks.recording import RecordingSink
-from worker.testroom.rehearsal import RehearsalRoom
-from worker.testroom.scenario_file import parse_scenario
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +139,10 @@ def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
                 ice=_ice(settings),
             )
         case RehearsalSpec(scenario):
+            # Only rehearsals pay for importing the synthetic people.
+            from worker.testroom.rehearsal import RehearsalRoom
+            from worker.testroom.scenario_file import parse_scenario
+
             return RehearsalRoom(parse_scenario(scenario), clock)
 
 

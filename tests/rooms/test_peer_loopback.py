@@ -254,6 +254,22 @@ async def test_a_goodbye_of_the_other_end_closes_the_peer() -> None:
         await receiver.peer.close()
 
 
+async def test_a_transport_that_dies_ends_the_peer_and_frees_its_sockets() -> None:
+    async with ends() as (sender, receiver):
+        await connect(sender, receiver)
+        await receiver.peer._internals._connection.close()  # as when consent expires
+        await until(lambda: receiver.peer.state in (PeerState.FAILED, PeerState.CLOSED))
+        receiver.peer.send_rtcp(build_pli(1, 2))
+        assert receiver.peer.counters.unsendable == 1
+
+
+async def test_a_packet_too_large_to_send_is_counted() -> None:
+    async with ends() as (sender, receiver):
+        await connect(sender, receiver)
+        sender.peer.send_rtp(AudioSender(payload=bytes(3000)).packet())
+        assert sender.peer.counters.unsendable == 1
+
+
 async def test_without_the_other_end_connecting_fails_in_time() -> None:
     async with ends() as (sender, receiver):
         result = await receiver.peer.answer(await sender.peer.offer((MICROPHONE,)))

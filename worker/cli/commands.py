@@ -1,4 +1,8 @@
-"""The command line: `mixworker run | room | demo | preview | cast`."""
+"""The command line: `mixworker run | room | demo | preview | cast`.
+
+Each command imports what it needs when it is called: a worker must be in the room a second after
+it was started, and most of that second would go into importing what it never uses.
+"""
 
 import asyncio
 import logging
@@ -11,18 +15,10 @@ from typing import Annotated
 import typer
 
 from worker import __version__
-from worker.api.wire.job_document import parse_job_document
-from worker.api.wire.strict_json import MAX_DOCUMENT_BYTES
-from worker.app import run_job
-from worker.cli import console
-from worker.cli.demo import DemoOptions, run_demo
-from worker.cli.exits import exit_for_error, exit_for_outcome
-from worker.cli.preview import draw_preview
-from worker.cli.room import cast_scenario, serve_until_stopped
-from worker.core.spec import JobSpec, RehearsalSpec
+from worker.cli.exits import exit_for_error
+from worker.core.spec import JobSpec
 from worker.errors import InvalidField, WorkerError
 from worker.settings import Settings, load_settings
-from worker.testroom.virtual_loop import run_virtual
 
 app = typer.Typer(
     name="mixworker",
@@ -75,18 +71,11 @@ def options(
 @app.command()
 def run(job: JobArgument) -> None:
     """Record one room as the job document says; the exit code tells how it ended."""
+    from worker.cli.run import run_to_the_end
+
     with _errors_in_words():
-        spec = _read_job(job)
-        total_s = None if spec.max_duration_s is None else float(spec.max_duration_s)
-        with console.progress(total_s) as show:
-            work = run_job(spec, _context.settings, on_progress=show)
-            # A rehearsal has no outside world to wait for, so it runs as fast as it encodes.
-            rehearsal = isinstance(spec.room, RehearsalSpec)
-            outcome = run_virtual(work) if rehearsal else asyncio.run(work)
-        typer.echo(str(outcome.result_path))
-        if outcome.error is not None:
-            typer.echo(f"mixworker: {outcome.error}", err=True)
-    raise typer.Exit(exit_for_outcome(outcome))
+        code = run_to_the_end(_read_job(job), _context.settings)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -101,6 +90,8 @@ def room(
     ] = None,
 ) -> None:
     """Serve a small test room with a web page; media goes from browser to browser."""
+    from worker.cli.room import serve_until_stopped
+
     with _errors_in_words():
         asyncio.run(
             serve_until_stopped(host=host, port=port, token_file=token_file, scenario=scenario)
@@ -114,6 +105,8 @@ def cast(
     room_id: Annotated[str, typer.Option("--room", help="Room to join.")] = "demo",
 ) -> None:
     """Let the synthetic participants of a scenario join a test room."""
+    from worker.cli.room import cast_scenario
+
     with _errors_in_words():
         asyncio.run(cast_scenario(scenario, url, room_id))
 
@@ -133,8 +126,10 @@ def demo(
     ] = False,
 ) -> None:
     """Record a room of synthetic people to an MP4: nothing else is needed."""
+    from worker.cli.demo import DemoOptions, run_demo
+
     with _errors_in_words():
-        run_demo(
+        code = run_demo(
             DemoOptions(
                 participants=participants,
                 layout=layout,
@@ -146,6 +141,7 @@ def demo(
             ),
             _context.settings,
         )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -155,6 +151,8 @@ def preview(
     output: Annotated[Path, typer.Option("-o", help="PNG to write.")] = Path("preview.png"),
 ) -> None:
     """Draw a job's layout for N participants to a PNG, without any room."""
+    from worker.cli.preview import draw_preview
+
     with _errors_in_words():
         for warning in draw_preview(_read_job(job), participants, output):
             typer.echo(f"mixworker: {warning}", err=True)
@@ -162,6 +160,9 @@ def preview(
 
 
 def _read_job(argument: str) -> JobSpec:
+    from worker.api.wire.job_document import parse_job_document
+    from worker.api.wire.strict_json import MAX_DOCUMENT_BYTES
+
     try:
         if argument == "-":
             return parse_job_document(sys.stdin.buffer.read(MAX_DOCUMENT_BYTES + 1))

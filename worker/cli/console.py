@@ -1,13 +1,12 @@
-"""What people see of a running job: a progress line on a terminal, JSON lines otherwise."""
+"""What people see of a running job: a progress line on a terminal, JSON lines otherwise.
+
+rich is imported where it is used: a worker without a terminal does not need it.
+"""
 
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from worker.engine.job import Progress as JobProgress
 
@@ -18,6 +17,9 @@ JSON_EVERY_S = 1.0
 def progress(total_s: float | None) -> Iterator[Callable[[JobProgress], None]]:
     """Shows progress on standard error while inside; *total_s* None when the end is open."""
     if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -55,6 +57,9 @@ def progress(total_s: float | None) -> Iterator[Callable[[JobProgress], None]]:
 
 def print_facts(title: str, facts: dict[str, str]) -> None:
     """A small table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")

@@ -1,8 +1,8 @@
 """Exit codes: those of sysexits.h where one fits. `docs/operations.md` explains them."""
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from worker.app import Outcome
 from worker.core.lifecycle import StopReason
 from worker.errors import (
     DestinationError,
@@ -11,6 +11,9 @@ from worker.errors import (
     RoomRefused,
     WorkerError,
 )
+
+if TYPE_CHECKING:  # the exit codes are needed before anything heavy is
+    from worker.app import Outcome
 
 
 class Exit(IntEnum):
@@ -44,7 +47,7 @@ def exit_for_error(error: WorkerError) -> Exit:
             return Exit.INTERNAL
 
 
-def exit_for_outcome(outcome: Outcome) -> Exit:
+def exit_for_outcome(outcome: "Outcome") -> Exit:
     """The exit code of a job that got as far as a result."""
     if outcome.aborted:
         return Exit.ABORTED

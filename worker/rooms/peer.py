@@ -29,14 +29,14 @@ from worker.errors import RoomError
 from worker.rooms import private
 from worker.rooms.datagrams import DatagramPath, PacketHandler, PathCounters
 from worker.rooms.ice import IceSettings
-from worker.rooms.media import (
-    RECEIVED_EXTENSIONS,
-    AnswerResult,
-    MediaCodec,
-    NegotiatedMedia,
-    OfferedMedia,
+from worker.rooms.media import AnswerResult, NegotiatedMedia, OfferedMedia
+from worker.rooms.negotiation import (
+    accepted_media,
+    answered_section,
+    offered_section,
+    received_media,
 )
-from worker.rooms.sdp import BadSdp, Description, Section, TransportDescription, read_description
+from worker.rooms.sdp import BadSdp, Description, TransportDescription, read_description
 from worker.rooms.sdp_text import LocalTransport, TextSection, write_description
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Peer:
             self._offered[entry.mid] = (entry.kind, entry)
         return self._write(
             "actpass",
-            [_offered(mid, kind, entry) for mid, (kind, entry) in self._offered.items()],
+            [offered_section(mid, kind, entry) for mid, (kind, entry) in self._offered.items()],
             has_mixed_extensions=False,
         )
 
@@ -173,7 +173,7 @@ class Peer:
             if section.mid != mid:
                 raise BadSdp("the answer has other media sections than the offer")
             if offered is not None:
-                negotiated.append(_accepted(offered, section))
+                negotiated.append(accepted_media(offered, section))
         await self._set_remote(description, is_offer=False)
         return tuple(negotiated)
 
@@ -188,7 +188,7 @@ class Peer:
         """
         description = read_description(offer)
         sections = [
-            _answered(section, codecs, is_bundled=section.mid in description.bundle)
+            answered_section(section, codecs, bundle=description.bundle)
             for section in description.sections
         ]
         if self._remote is None and not any(section.codecs for section in sections):
@@ -199,7 +199,7 @@ class Peer:
             self._setup, sections, has_mixed_extensions=description.has_mixed_extensions
         )
         media = tuple(
-            _received(section, text)
+            received_media(section, text)
             for section, text in zip(description.sections, sections, strict=True)
             if section.kind is not None
         )
@@ -372,79 +372,3 @@ class Peer:
             return
         self._state = state
         self.on_state(state)
-
-
-def _offered(mid: str, kind: Kind, entry: OfferedMedia | None) -> TextSection:
-    if entry is None:
-        return TextSection(mid=mid, media=kind.value)
-    return TextSection(
-        mid=mid,
-        media=kind.value,
-        direction="sendonly",
-        codecs=entry.codecs,
-        extensions=tuple(entry.extensions.items()),
-        source=entry,
-    )
-
-
-def _answered(section: Section, codecs: Sequence[Codec], *, is_bundled: bool) -> TextSection:
-    usable = () if section.is_rejected or not is_bundled else _receivable(section, codecs)
-    if not usable:
-        return TextSection(
-            mid=section.mid,
-            media=section.media,
-            profile=section.profile,
-            formats=section.formats[:1],
-        )
-    return TextSection(
-        mid=section.mid,
-        media=section.media,
-        direction="recvonly" if section.direction in ("sendrecv", "sendonly") else "inactive",
-        codecs=usable,
-        extensions=tuple(
-            (uri, section.extensions[uri])
-            for uri in RECEIVED_EXTENSIONS
-            if uri in section.extensions
-        ),
-        profile=section.profile,
-    )
-
-
-def _receivable(section: Section, codecs: Sequence[Codec]) -> tuple[MediaCodec, ...]:
-    return tuple(entry for entry in section.codecs if entry.codec in codecs)
-
-
-def _received(section: Section, text: TextSection) -> NegotiatedMedia:
-    assert section.kind is not None
-    return NegotiatedMedia(
-        mid=section.mid,
-        kind=section.kind,
-        is_active=text.direction == "recvonly",
-        codecs=text.codecs,
-        ssrcs=section.ssrcs,
-        rtx_ssrcs=section.rtx_ssrcs,
-        extensions=dict(text.extensions),
-        msid=section.msid,
-    )
-
-
-def _accepted(offered: OfferedMedia, section: Section) -> NegotiatedMedia:
-    ours = {codec.payload_type: codec for codec in offered.codecs}
-    codecs = tuple(
-        codec
-        for codec in (() if section.is_rejected else section.codecs)
-        if codec.payload_type in ours and ours[codec.payload_type].codec is codec.codec
-    )
-    return NegotiatedMedia(
-        mid=offered.mid,
-        kind=offered.kind,
-        is_active=bool(codecs) and section.direction in ("sendrecv", "recvonly"),
-        codecs=codecs,
-        ssrcs=(offered.ssrc,),
-        rtx_ssrcs={} if offered.rtx_ssrc is None else {offered.rtx_ssrc: offered.ssrc},
-        extensions={
-            uri: number
-            for uri, number in offered.extensions.items()
-            if section.extensions.get(uri) == number
-        },
-    )

@@ -55,6 +55,8 @@ class Section:
     direction: str
     codecs: tuple[MediaCodec, ...]
     """Those we know, in the other end's order of preference."""
+    placeholder: tuple[int, str] | None
+    """Payload type and `a=rtpmap` value of some codec of theirs, known to us or not."""
     ssrcs: tuple[int, ...]
     rtx_ssrcs: Mapping[int, int]
     extensions: Mapping[str, int]
@@ -196,6 +198,7 @@ def _section(media: MediaDescription, is_bundle_only: bool) -> Section:
         is_rejected=media.port == 0 and not is_bundle_only,
         direction=media.direction or "sendrecv",
         codecs=_codecs(media),
+        placeholder=_placeholder(media),
         ssrcs=tuple(ssrc for ssrc in ssrcs if ssrc not in rtx_ssrcs)[:MAX_SECTION_SSRCS],
         rtx_ssrcs=rtx_ssrcs,
         extensions={
@@ -205,6 +208,15 @@ def _section(media: MediaDescription, is_bundle_only: bool) -> Section:
         },
         msid=media.msid,
     )
+
+
+def _placeholder(media: MediaDescription) -> tuple[int, str] | None:
+    for entry in media.rtp.codecs:
+        if entry.payloadType is not None and 0 <= entry.payloadType < 128:
+            channels = f"/{entry.channels}" if entry.channels else ""
+            name = entry.mimeType.partition("/")[2]
+            return entry.payloadType, f"{name}/{entry.clockRate}{channels}"
+    return None
 
 
 def _is_ssrc(value: int) -> bool:

@@ -24,18 +24,24 @@ class LocalTransport:
 
 @dataclass(frozen=True, slots=True)
 class TextSection:
-    """One media section to print; without codecs it is printed as rejected."""
+    """One media section to print; without codecs or placeholder it is printed as rejected."""
 
     mid: str
     media: str
     direction: str = "inactive"
     codecs: tuple[MediaCodec, ...] = ()
+    placeholder: tuple[int, str] | None = None
+    """Without codecs: keeps the section alive, unused; payload type and `a=rtpmap` value."""
     extensions: tuple[tuple[str, int], ...] = ()
     source: OfferedMedia | None = None
     """What we send in this section, if we send."""
     profile: str = "UDP/TLS/RTP/SAVPF"
     formats: tuple[str, ...] = ("0",)
     """Formats of the m-line of a rejected section, which must list some."""
+
+    @property
+    def is_alive(self) -> bool:
+        return bool(self.codecs) or self.placeholder is not None
 
 
 def write_description(
@@ -46,7 +52,7 @@ def write_description(
     has_mixed_extensions: bool,
 ) -> str:
     """An offer or answer as text; rejected sections keep their place and leave the bundle."""
-    bundle = " ".join(section.mid for section in sections if section.codecs)
+    bundle = " ".join(section.mid for section in sections if section.is_alive)
     lines = [
         "v=0",
         f"o=- {transport.session_id} {version} IN IP4 127.0.0.1",
@@ -57,7 +63,7 @@ def write_description(
         "a=msid-semantic: WMS *",
     ]
     for section in sections:
-        lines += _accepted(transport, section) if section.codecs else _rejected(section)
+        lines += _accepted(transport, section) if section.is_alive else _rejected(section)
     return "\r\n".join(lines) + "\r\n"
 
 
@@ -75,6 +81,8 @@ def _accepted(transport: LocalTransport, section: TextSection) -> Iterable[str]:
         for payload_type in (codec.payload_type, codec.rtx_payload_type)
         if payload_type is not None
     ]
+    if not section.codecs and section.placeholder is not None:
+        payload_types = [str(section.placeholder[0])]
     yield f"m={section.media} 9 {section.profile} {' '.join(payload_types)}"
     yield "c=IN IP4 0.0.0.0"
     yield "a=rtcp:9 IN IP4 0.0.0.0"
@@ -93,6 +101,8 @@ def _accepted(transport: LocalTransport, section: TextSection) -> Iterable[str]:
     yield "a=rtcp-rsize"
     for codec in section.codecs:
         yield from _codec(codec)
+    if not section.codecs and section.placeholder is not None:
+        yield "a=rtpmap:{} {}".format(*section.placeholder)
     if section.source is not None:
         yield from _source(section.source)
 
