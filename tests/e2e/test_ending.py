@@ -81,10 +81,10 @@ async def kill_at(directory: Path, url: str, name: str, after_s: float) -> float
 
 
 async def kill_many(directory: Path, tries: int, seed: int) -> list[float]:
-    """Kill that many workers at random moments, four at a time."""
+    """Kill that many workers at random moments, two at a time."""
     moments = random.Random(seed)
     losses: list[float] = []
-    gate = asyncio.Semaphore(4)
+    gate = asyncio.Semaphore(2)
 
     async def one(number: int, url: str) -> None:
         async with gate:

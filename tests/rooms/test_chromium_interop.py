@@ -3,20 +3,179 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from contextlib import asynccontextmanager
 
 import pytest
 from playwright.async_api import Page
 
 from tests.rooms.rtp_material import AudioSender
-from tests.support.browser import open_browser
+from tests.support.browser import chromium
 from worker.core.identity import Codec, Kind, TrackId
 from worker.core.layout.geometry import Size
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.ice import IceSettings
-from worker.rooms.media import MID_URI, MediaCodec, OfferedMedia
+from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, OfferedMedia
 from worker.rooms.peer import Peer, PeerState
 from worker.rooms.receive.receiver import PeerReceiver
 
-pytestmark = pytest.mark.timeout(120)
-DEADLINE_S = 40
+DEADLINE_S = 60
+CODECS = """
+window.codecs = (kind, ...names) => RTCRtpSender.getCapabilities(kind).codecs
+  .filter(({ mimeType }) => names.includes(mimeType.split('/')[1]));
+window.described = async (pc) => {
+  while (pc.iceGatheringState !== 'complete')
+    await new Promise((done) => pc.addEventListener('icegatheringstatechange', done, {once: true}));
+  return pc.localDescription.sdp;
+};
+window.offer = async () => { await pc.setLocalDescription(); return described(pc); };
+undefined;
+"""
+PUBLISH = """async () => {
+  window.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  const media = await navigator.mediaDevices.getUserMedia({
+    audio: true, video: { width: 320, height: 240 } });
+  const [camera] = media.getVideoTracks();
+  const sendonly = { direction: 'sendonly', streams: [media] };
+  pc.addTransceiver(camera.clone(), sendonly).setCodecPreferences(codecs('video', 'VP9'));
+  pc.createDataChannel('data');
+  pc.addTransceiver(media.getAudioTracks()[0], sendonly);
+  window.vp8 = pc.addTransceiver(camera, sendonly);
+  vp8.setCodecPreferences(codecs('video', 'VP8', 'rtx'));
+  return offer();
+}"""
+CHANGE = """async () => {
+  const h264 = pc.addTransceiver(vp8.sender.track.clone(), { direction: 'sendonly' });
+  h264.setCodecPreferences(codecs('video', 'H264', 'rtx'));
+  vp8.direction = 'inactive';
+  await vp8.sender.replaceTrack(null);
+  return offer();
+}"""
+TAKE_ANSWER = "sdp => pc.setRemoteDescription({ type: 'answer', sdp })"
+SUBSCRIBE = """async (sdp) => {
+  window.pc = new RTCPeerConnection();
+  window.streams = [];
+  pc.ontrack = ({ track, streams: [stream] }) => streams.push([track.kind, stream.id]);
+  await pc.setRemoteDescription({ type: 'offer', sdp });
+  await pc.setLocalDescription();
+  return described(pc);
+}"""
+RECEIVED = """async () => {
+  const stats = [...(await pc.getStats()).values()];
+  const audio = stats.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+  return audio ? audio.packetsReceived : 0;
+}"""
+
+
+@asynccontextmanager
+async def a_page() -> AsyncIterator[Page]:
+    async with asyncio.timeout(DEADLINE_S), chromium() as browser:
+        context = await browser.new_context()
+        page = await context.new_page()
+        await page.goto("chrome://version")  # a secure origin without a server
+        await page.evaluate(CODECS)
+        yield page
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - the other end is a browser
+        await asyncio.sleep(0.01)
+
+
+class Receiver:
+    """A peer with its receive side, as a session has them."""
+
+    def __init__(self) -> None:
+        self.frames: dict[TrackId, list[EncodedFrame]] = {}
+        self.reports: list[SenderReport] = []
+        self.statistics: dict[TrackId, TrackStatistics] = {}
+        self.side = PeerReceiver(
+            ssrc=77,
+            on_frame=lambda frame: self.frames.setdefault(frame.track_id, []).append(frame),
+            on_sender_report=self.reports.append,
+            statistics=self.statistics,
+        )
+        self.peer = Peer(
+            ice=IceSettings(with_loopback=True),
+            clock_ns=time.monotonic_ns,
+            on_rtp=self.side.on_rtp,
+            on_rtcp=self.side.on_rtcp,
+        )
+
+    async def answer(self, offer: str) -> str:
+        result = await self.peer.answer(offer)
+        self.side.set_tracks(
+            {TrackId(media.mid): media for media in result.media if media.codecs},
+            time.monotonic_ns(),
+        )
+        return result.sdp
+
+    async def poll(self) -> None:
+        while True:
+            for compound in self.side.poll(time.monotonic_ns()):
+                self.peer.send_rtcp(compound)
+            await asyncio.sleep(0.005)
+
+    def has(self, codec: Codec, count: int) -> bool:
+        return any(
+            frames[0].codec is codec and len(frames) >= count for frames in self.frames.values()
+        )
+
+
+@pytest.mark.timeout(120)
+async def test_chromium_publishes_to_us_changes_its_tracks_and_leaves() -> None:
+    receiver = Receiver()
+    async with a_page() as page, asyncio.TaskGroup() as tasks:
+        answer = await receiver.answer(await page.evaluate(PUBLISH))
+        assert "m=application 0" in answer, "data channels are not negotiated"
+        await page.evaluate(TAKE_ANSWER, answer)
+        await receiver.peer.connect()
+        poll = tasks.create_task(receiver.poll())
+        await until(lambda: receiver.has(Codec.VP8, 20) and receiver.has(Codec.OPUS, 50))
+        (camera,) = [f for f in receiver.frames.values() if f[0].codec is Codec.VP8]
+        (voice,) = [f for f in receiver.frames.values() if f[0].codec is Codec.OPUS]
+        assert camera[0].keyframe
+        assert camera[0].size == Size(320, 240)
+        assert all(-127 <= (frame.level_dbov or 0) <= 0 for frame in voice)
+        assert {frame.epoch for frame in (*camera, *voice)} == {0}
+        steps = [b.rtp_timestamp - a.rtp_timestamp for a, b in zip(voice, voice[1:], strict=False)]
+        assert min(steps) == 960
+        await until(lambda: len({report.track_id for report in receiver.reports}) >= 1)
+
+        receiver.side.request_keyframe(camera[0].track_id)
+        await until(lambda: sum(frame.keyframe for frame in camera) >= 2)
+
+        await page.evaluate(TAKE_ANSWER, await receiver.answer(await page.evaluate(CHANGE)))
+        await until(lambda: receiver.has(Codec.H264, 10))
+        assert sum(entry.packets_lost for entry in receiver.statistics.values()) == 0
+        assert receiver.peer.counters.faults == 0
+        assert receiver.side.counters.malformed == 0
+
+        await page.evaluate("pc.close()")
+        await until(lambda: receiver.peer.state is PeerState.CLOSED)
+        poll.cancel()
+    await receiver.peer.close()
+
+
+@pytest.mark.timeout(120)
+async def test_chromium_subscribes_to_us() -> None:
+    opus = MediaCodec(111, Codec.OPUS, parameters="minptime=10;useinbandfec=1")
+    vp8 = MediaCodec(96, Codec.VP8, 97, ("nack", "nack pli"))
+    extensions = {MID_URI: 4, AUDIO_LEVEL_URI: 1}
+    peer = Peer(ice=IceSettings(with_loopback=True), clock_ns=time.monotonic_ns)
+    async with a_page() as page:
+        offer = await peer.offer(
+            (
+                OfferedMedia("0", Kind.AUDIO, (opus,), 1000, stream="s", extensions=extensions),
+                OfferedMedia("1", Kind.VIDEO, (vp8,), 2000, 2001, stream="s"),
+            )
+        )
+        audio, video = await peer.accept(await page.evaluate(SUBSCRIBE, offer))
+        assert audio.is_active and video.is_active
+        assert video.codecs[0].rtx_payload_type == 97
+        assert await page.evaluate("streams") == [["audio", "s"], ["video", "s"]]
+        await peer.connect()
+        sender = AudioSender()
+        while await page.evaluate(RECEIVED) < 20:
+            peer.send_rtp(sender.packet())
+            await asyncio.sleep(0.01)
+    await peer.close()

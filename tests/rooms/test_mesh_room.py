@@ -24,7 +24,7 @@ from worker.core.identity import (
     TrackId,
     UserId,
 )
-from worker.errors import RoomRefused
+from worker.errors import RoomError, RoomRefused
 from worker.ports import (
     ParticipantJoined,
     ParticipantLeft,
@@ -270,6 +270,31 @@ async def test_a_bad_offer_on_a_good_session_leaves_the_session_alone() -> None:
             count = len(ear.frames)
             await until(lambda: len(ear.frames) > count + 20)
             assert len(publisher.subscribed) == 1
+
+
+async def test_an_answer_that_cannot_be_sent_costs_the_session_not_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scripted_room() as room:
+        publisher = room.add("p1", MICROPHONE)
+        async with joined(room) as (mesh, ear):
+            await until(lambda: heard(ear, MIC))
+            send = mesh._signalling.send
+            failures = 3
+
+            async def fail(text: str) -> None:
+                nonlocal failures
+                failures -= 1
+                if failures < 0:
+                    await send(text)
+                else:
+                    raise RoomError("signalling does not take messages")
+
+            monkeypatch.setattr(mesh._signalling, "send", fail)
+            await publisher.offer(publisher.subscribed[0])
+            await publisher.offer(publisher.subscribed[0])
+            await until(lambda: ear.frames[-1].epoch > 0)
+            assert failures < 0
 
 
 async def test_a_deaf_publisher_keeps_nobody_else_waiting(

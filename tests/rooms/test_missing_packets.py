@@ -43,15 +43,35 @@ def test_a_long_round_trip_stretches_the_interval() -> None:
     assert asked == [205, 305, 405]
 
 
-def test_an_answer_to_one_of_several_requests_says_nothing_about_the_round_trip() -> None:
+def test_a_round_trip_longer_than_the_interval_is_learnt_from_the_first_request() -> None:
+    packets = missing()
+    packets.notice(1, 2, 0)
+    asked = [now for now in range(145) if packets.due(now * MS)]
+    assert asked == [5, 45, 85, 125]
+    packets.arrived(1, 145 * MS)
+    packets.notice(3, 4, 400 * MS)
+    assert [now for now in range(400, 850) if packets.due(now * MS)] == [405, 545, 685]
+
+
+def test_a_round_trip_near_the_deadline_is_met_by_asking_early_and_often() -> None:
     packets = missing()
     packets.notice(1, 2, 0)
     packets.due(5 * MS)
-    packets.due(45 * MS)
-    packets.arrived(1, 300 * MS)
+    packets.arrived(1, 355 * MS)
     packets.notice(3, 4, 400 * MS)
-    assert packets.due(405 * MS) == [3]
-    assert packets.due(445 * MS) == [3]
+    assert [now for now in range(400, 850) if packets.due(now * MS)] == [405, 445, 485, 525]
+
+
+def test_a_lost_request_hardly_moves_the_estimate() -> None:
+    packets = missing()
+    for sequence, answered_ms in ((1, 60), (3, 220), (5, 220)):
+        began_ms = sequence * 1000
+        packets.notice(sequence, sequence + 1, began_ms * MS)
+        packets.due((began_ms + 5) * MS)
+        packets.arrived(sequence, (began_ms + 5 + answered_ms) * MS)
+    packets.notice(7, 8, 9000 * MS)
+    asked = [now for now in range(9000, 9100) if packets.due(now * MS)]
+    assert asked == [9005, 9085]  # 60 ms and two sixteenths of 160
 
 
 def test_packets_are_overdue_at_the_deadline_oldest_first() -> None:

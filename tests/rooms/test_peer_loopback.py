@@ -109,6 +109,18 @@ async def test_offer_and_answer_settle_what_is_received() -> None:
         assert accepted_video.codecs == ()
 
 
+async def test_the_section_that_carries_the_transport_is_never_rejected() -> None:
+    async with ends() as (sender, receiver):
+        offer = (await sender.peer.offer((CAMERA, SCREEN, MICROPHONE))).replace("VP8", "AV1")
+        result = await receiver.peer.answer(offer)
+        assert "a=group:BUNDLE 1 0\r\n" in result.sdp
+        assert "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" in result.sdp
+        assert "a=rtpmap:96 AV1/90000\r\n" in result.sdp
+        assert result.sdp.count("m=video 0 ") == 1
+        assert [media.is_active for media in result.media] == [False, False, True]
+        assert result.media[0].codecs == ()
+
+
 async def test_renegotiation_adds_and_removes_tracks_while_media_flows() -> None:
     async with ends() as (sender, receiver):
         await connect(sender, receiver, MICROPHONE, CAMERA)

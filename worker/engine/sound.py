@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DESK_LATENCY_BLOCKS = 15
 """300 ms of lookahead in the desk; decoding starts that much before a sound is due."""
 
-BATCH_BLOCKS = 5
+BATCH_BLOCKS = 3
 """Blocks mixed in one call: a thread hop costs as much as mixing a block."""
 
 LEAST_DELAY_NS = 100_000_000

@@ -1,6 +1,6 @@
 """One encode into an MP4 file that plays while it grows and is an ordinary MP4 once closed.
 
-FFmpeg's `hybrid_fragmented`: fragments of half a second while recording; closing appends one
+FFmpeg's `hybrid_fragmented`: fragments of 0.4 s while recording; closing appends one
 index for all and turns the fragments into plain media data by patching eight bytes.
 """
 
@@ -19,7 +19,7 @@ from worker.media.colour import tag_context
 from worker.media.fragment_file import FragmentFile
 from worker.ports import AudioStream, EncodedPacket, Program, StreamKind, VideoStream
 
-FRAGMENT_US = 500_000
+FRAGMENT_US = 400_000
 """What a kill may cost, at most, of what the muxer was given."""
 
 _OPTIONS = {

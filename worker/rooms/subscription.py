@@ -110,23 +110,25 @@ class Subscription:
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
         backoff = Backoff()
+        delay_s = 0.0
         try:
             while True:
                 try:
+                    if delay_s > 0:
+                        await self._serve(delay_s)
                     await self._has_tracks.wait()
                     await self._establish()
                     began_ns = self._clock_ns()
                     await self._serve(None)
                     if self._clock_ns() - began_ns > STABLE_NS:
                         backoff.reset()
-                    else:
-                        await self._serve(backoff.next_s())
+                    delay_s = backoff.next_s()
                 except (RoomError, TimeoutError) as exc:
-                    logger.info("cannot subscribe: %s", exc, extra=self._who())
-                    await self._serve(backoff.next_s())
+                    logger.info("subscription broke: %s", exc, extra=self._who())
+                    delay_s = backoff.next_s()
                 except Exception:  # participant boundary: one publisher must not end the job
                     logger.exception("subscription failed", extra=self._who())
-                    await asyncio.sleep(backoff.next_s())
+                    delay_s = backoff.next_s()
         finally:
             for session in (self._current, self._coming):
                 if session is not None:

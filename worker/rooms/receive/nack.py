@@ -8,7 +8,7 @@ from worker.core.timing import NS_PER_MS
 REORDER_GUARD_NS = 5 * NS_PER_MS
 """Wait before the first request; without it slight reordering costs thousands of them."""
 RETRY_NS = 40 * NS_PER_MS
-MAX_RETRY_NS = 400 * NS_PER_MS
+ATTEMPTS = 3
 MAX_MISSING = 512
 NEVER_NS = 1 << 63
 
@@ -18,7 +18,7 @@ class _Missing:
     noticed_ns: int
     next_request_ns: int
     requests: int = 0
-    requested_ns: int = 0
+    first_request_ns: int = 0
 
 
 class MissingPackets:
@@ -55,11 +55,10 @@ class MissingPackets:
         return True
 
     def notice_holes(self, sequences: Iterable[int], now_ns: int) -> None:
-        """Note what is missing among packets that came before anybody counted."""
+        """Note what is missing among the few packets that came before anybody counted."""
         due_ns = now_ns + REORDER_GUARD_NS
         for sequence in sequences:
-            if len(self._missing) < MAX_MISSING:
-                self._missing.setdefault(sequence, _Missing(now_ns, due_ns))
+            self._missing.setdefault(sequence, _Missing(now_ns, due_ns))
         self._missing = dict(sorted(self._missing.items()))
         if self._wants_requests and self._missing:
             self.next_request_ns = min(self.next_request_ns, due_ns)
@@ -69,31 +68,42 @@ class MissingPackets:
         missing = self._missing.pop(sequence, None)
         if missing is None or missing.requests == 0:
             return False
-        if missing.requests == 1:
-            # With more than one request out it is not known which one was answered.
-            sample_ns = now_ns - missing.requested_ns
-            if self._round_trip_ns == 0:
-                self._round_trip_ns = sample_ns
-            else:
-                self._round_trip_ns += (sample_ns - self._round_trip_ns) // 8
+        # Counted from the first request. When that one was lost the sample is too long, so long
+        # samples move the estimate slowly and short ones at once.
+        sample_ns = now_ns - missing.first_request_ns
+        if self._round_trip_ns == 0 or sample_ns < self._round_trip_ns:
+            self._round_trip_ns = sample_ns
+        else:
+            self._round_trip_ns += (sample_ns - self._round_trip_ns) // 16
         return True
 
     def due(self, now_ns: int) -> list[int]:
         """Sequence numbers to ask for now, oldest first; they are noted as asked for."""
         if now_ns < self.next_request_ns:
             return []
-        retry_ns = min(max(RETRY_NS, self._round_trip_ns), MAX_RETRY_NS)
+        retry_ns = self._retry_ns()
+        # Later requests could not be answered in time; one more, as the estimate is a mean.
+        last_chance_ns = self._give_up_ns - self._round_trip_ns + RETRY_NS
         requests = []
         earliest_ns = NEVER_NS
         for sequence, missing in self._missing.items():
             if missing.next_request_ns <= now_ns:
                 requests.append(sequence)
+                if missing.requests == 0:
+                    missing.first_request_ns = now_ns
                 missing.requests += 1
-                missing.requested_ns = now_ns
                 missing.next_request_ns = now_ns + retry_ns
+                if missing.next_request_ns - missing.noticed_ns > last_chance_ns:
+                    missing.next_request_ns = NEVER_NS
             earliest_ns = min(earliest_ns, missing.next_request_ns)
         self.next_request_ns = earliest_ns
         return requests
+
+    def _retry_ns(self) -> int:
+        """A round trip when several fit before giving up, else blindly often."""
+        if ATTEMPTS * self._round_trip_ns > self._give_up_ns:
+            return RETRY_NS
+        return max(RETRY_NS, self._round_trip_ns)
 
     def deadline_ns(self) -> int:
         """When the oldest missing packet is to be given up."""

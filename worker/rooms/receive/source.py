@@ -7,6 +7,8 @@ from worker.rooms.receive.sequence import SequenceNumbers
 from worker.rooms.rtp.packet import RtpPacket
 from worker.rooms.rtp.rtcp import ReportBlock, SenderReportPacket
 
+RESTART_RUN = 16
+
 
 class Source:
     """Bookkeeping common to audio and video. Counts into the track's *statistics*."""
@@ -28,6 +30,8 @@ class Source:
         self._statistics = statistics
         self._clock_hz = clock_hz
         self._base = first.sequence
+        self._late_run = 0
+        self._latest_late = 0
         self._received = 0
         self._jitter = 0.0
         self._transit: int | None = None
@@ -66,9 +70,12 @@ class Source:
                 was_requested = self.missing.arrived(sequence, arrival_ns)
                 if is_retransmission or was_requested:
                     statistics.packets_recovered += 1
-            elif sequence >= self._base:
-                statistics.packets_lost -= 1  # it had been given up
+            else:
+                if sequence >= self._base:
+                    statistics.packets_lost -= 1  # it had been given up
+                self._follow_late(sequence)
             return sequence, False
+        self._late_run = 0
         if sequence > newest + 1 and not self.missing.notice(newest + 1, sequence, arrival_ns):
             self.is_beyond_repair = True
             statistics.packets_lost += sequence - newest - 1
@@ -104,6 +111,13 @@ class Source:
             last_report=self._report_middle,
             delay_since_report=min(delay, 0xFFFFFFFF),
         )
+
+    def _follow_late(self, sequence: int) -> None:
+        """Late packets one after the other and nothing newer: the sender went back a little."""
+        self._late_run = self._late_run + 1 if sequence == self._latest_late + 1 else 1
+        self._latest_late = sequence
+        if self._late_run >= RESTART_RUN:
+            self.numbers.has_restarted = True
 
     def _measure_jitter(self, timestamp: int, arrival_ns: int) -> None:
         """RFC 3550, A.8, once per timestamp: later packets of a frame wait for the pacer."""

@@ -1,6 +1,7 @@
 """One SSRC of video: whole frames in order, never across a gap."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from worker.core.identity import Codec, TrackId
 from worker.core.timing import NS_PER_MS
@@ -68,8 +69,7 @@ class VideoStream:
             return
         sequence, _ = admitted
         if codec is None:
-            packet.payload = b""
-            packet.marker = False
+            packet = replace(packet, payload=b"", marker=False)
         if source.is_beyond_repair:
             source.is_beyond_repair = False
             assembler.restart_at(sequence)
