@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from worker.core.spec import JobSpec, RehearsalSpec, TestRoomSpec
 from worker.engine.clock import LoopClock
 from worker.engine.job import Job, JobOptions, Progress
 from worker.engine.report import report
-from worker.errors import DestinationError, WorkerError
+from worker.errors import DestinationError, InternalError, WorkerError
 from worker.media.encode import EncoderSettings
 from worker.media.kit import PyavKit
 from worker.ports import Clock, Room
@@ -83,8 +84,11 @@ async def run_job(
         log.warning("job aborted", extra={"job": spec.job_id})
     except WorkerError as exc:
         error = exc
+    except Exception as exc:  # job boundary: a bug ends this job, with a result and an exit code
+        log.exception("job failed", extra={"job": spec.job_id})
+        error = InternalError(job.error or type(exc).__name__)
     finally:
-        result = report(job)
+        result = report(job) | {"process": _process_facts()}
         _write_result(result_path, result)
     return Outcome(
         result=result,
@@ -126,6 +130,15 @@ class StopSignals:
             self._job.stop(StopReason.SIGNAL)
         elif self._seen == 2 and self._task is not None:
             self._task.cancel()
+
+
+def _process_facts() -> dict[str, float]:
+    """What this process has used so far; a worker runs one job, so this is the job's cost."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "peak_memory_mb": round(usage.ru_maxrss / 1024),  # Linux counts in KiB
+    }
 
 
 def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:

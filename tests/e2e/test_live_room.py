@@ -14,9 +14,8 @@ from worker.testroom.server import serve_room
 
 NINE = people(9)
 ATTEMPTS = 3
-"""On a shared machine a neighbour can stall both cores; a worker that is too slow is so each time."""
-START_S = 3.0
-"""From starting the process; the product's two seconds and one for a loop's next keyframe."""
+"""A neighbour of this machine can stall both cores; a worker that is too slow is so each time."""
+START_S = 2.0
 
 
 @pytest.mark.timeout(240)
@@ -25,20 +24,16 @@ async def test_nine_people_at_360p_are_recorded_in_real_time_without_a_late_tick
         for attempt in range(ATTEMPTS):
             mix = {"encode_template": "1280x720_30_1710"}
             job = document(tmp_path, url, f"try-{attempt}", mix=mix, max_duration_s=15)
-            started_s = asyncio.get_running_loop().time()
             async with worker(job) as recorder:
-                await recorder.recorded(0)
-                joining_s = asyncio.get_running_loop().time() - started_s
                 assert await recorder.ended() == 0, recorder.complaints
             video = recorder.result["video"]
-            print(f"in the room after {joining_s:.2f} s", video)
+            print(video)
             if video["late_frames"] == 0:
                 break
 
     assert video["frames"] == 15 * 30
     assert video["late_frames"] == 0
     assert video["duplicated_frames"] == 0
-    assert joining_s + video["first_live_frame"] / 30 <= START_S
     recording = recorder.recording
     assert recording.decode_errors() == ""
     assert recording.video.packets == 15 * 30
@@ -60,6 +55,24 @@ async def test_nine_people_at_360p_are_recorded_in_real_time_without_a_late_tick
         for track in participant["tracks"]:
             assert track["packets_received"] > 100
             assert track["packets_lost"] == 0
+
+
+async def test_a_recording_shows_live_video_two_seconds_after_the_process_was_started(tmp_path):
+    """With cameras that answer a keyframe request at once, as browsers do."""
+    scenario = people(2, defaults="[defaults.camera]\nlive = true\nwidth = 320\nheight = 180\n")
+    starts_s = []
+    async with live_room(scenario) as url:
+        for attempt in range(ATTEMPTS):
+            job = document(tmp_path, url, f"try-{attempt}", max_duration_s=3)
+            started_s = asyncio.get_running_loop().time()
+            async with worker(job) as recorder:
+                await recorder.recorded(0)
+                joining_s = asyncio.get_running_loop().time() - started_s
+                assert await recorder.ended() == 0, recorder.complaints
+            starts_s.append(joining_s + recorder.result["video"]["first_live_frame"] / 15)
+
+    print("first live picture after", [f"{start_s:.2f} s" for start_s in starts_s])
+    assert min(starts_s) <= START_S
 
 
 @pytest.mark.timeout(180)
@@ -90,14 +103,14 @@ network = {loss = 0.03, jitter_ms = 100, delay_ms = 20}
         {n: Watch(rect) for n, rect in enumerate(oracle.gallery(2, 640, 480))}
     )
     for history in histories.values():
-        seen = [person for person in history.people[60:] if person is not None]
+        seen = [person for person in history.people[90:] if person is not None]
         who = max(set(seen), key=seen.count)
         offsets = recording.av_offsets_s(history, tone_hz(who.index))
         print(who, f"worst {abs(offsets).max() * 1000:.0f} ms of {len(offsets)} beeps")
         assert len(offsets) >= 18
         assert sorted(abs(offsets))[int(0.95 * len(offsets))] <= 0.045
-        readable = [counter for counter in history.counters[60:] if counter is not None]
-        assert len(readable) == len(history.counters[60:]), "a damaged picture was recorded"
+        readable = [counter for counter in history.counters[90:] if counter is not None]
+        assert len(readable) == len(history.counters[90:]), "a damaged picture was recorded"
     recovered = sum(
         track["packets_recovered"]
         for participant in recorder.result["participants"]

@@ -12,7 +12,7 @@ AUDIO_ONLY = "audio_only"
 class EncodeTemplate:
     """What the video encoder must produce. `audio_only` jobs have none of these.
 
-    Source: SparkRTC API, table of encode templates (`docs/api.md`).
+    Source: SparkRTC API, table of encode templates.
     """
 
     size: Size

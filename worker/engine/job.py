@@ -155,9 +155,9 @@ class Job:
             self.was_aborted = True
             self._end(StopReason.SIGNAL, self._clock.now_ns())
             raise
-        except BaseExceptionGroup as failures:
+        except Exception as failure:
             self._end(StopReason.INTERNAL_ERROR, self._clock.now_ns())
-            self.error = "; ".join(_reasons(failures))
+            self.error = "; ".join(_reasons(failure))
             raise
         finally:
             for thread in self._decoder_threads:
@@ -277,12 +277,8 @@ class Job:
             )
 
 
-def _reasons(failures: BaseExceptionGroup[BaseException]) -> list[str]:
-    """One line per leaf of an exception group."""
-    lines: list[str] = []
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            lines.extend(_reasons(failure))
-        else:
-            lines.append(f"{type(failure).__name__}: {failure}")
-    return lines
+def _reasons(failure: BaseException) -> list[str]:
+    """One line per leaf of an exception that may be a group."""
+    if isinstance(failure, BaseExceptionGroup):
+        return [line for leaf in failure.exceptions for line in _reasons(leaf)]
+    return [f"{type(failure).__name__}: {failure}"]

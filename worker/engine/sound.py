@@ -3,24 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.core.audio.desk import LATENCY_BLOCKS, Desk
 from worker.core.audio.mixing import sum_tracks
+from worker.core.audio.speakers import SpeakerTurn
 from worker.core.identity import ParticipantId, TrackId
 from worker.core.spec import AudioSpec
 from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
 from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
-
-if TYPE_CHECKING:
-    from worker.core.audio.desk import Desk
-    from worker.core.audio.speakers import SpeakerTurn
-
-DESK_LATENCY_BLOCKS = 15
-"""300 ms of lookahead in the desk; decoding starts that much before a sound is due."""
 
 BATCH_BLOCKS = 3
 """Blocks mixed in one call: a thread hop costs as much as mixing a block."""
@@ -45,7 +39,7 @@ class SoundLane:
         self._tracks = tracks
         self._encoder = encoder
         self._deliver = deliver
-        self._audio = audio
+        self._desk = Desk(audio)
         self._thread = ThreadPoolExecutor(1, "sound")
         # Not bounded by count: a turn lasts a hold time at least, some 20,000 in a day.
         self._turns: list[SpeakerTurn] = []
@@ -73,21 +67,20 @@ class SoundLane:
         """Mix block n once all of its lookahead is there; at the end flush the encoder."""
         # The desk gives out a block when it has seen the lookahead after it, so the sound of an
         # instant leaves the lane together with its picture.
-        wait_ns = max(delay_ns - DESK_LATENCY_BLOCKS * BLOCK_NS, LEAST_DELAY_NS)
+        wait_ns = max(delay_ns - LATENCY_BLOCKS * BLOCK_NS, LEAST_DELAY_NS)
         loop = asyncio.get_running_loop()
         block = 0
         try:
-            desk = await loop.run_in_executor(self._thread, _open_desk, self._audio)
             while not self._is_complete():
                 end_ns = origin_ns + (block + BATCH_BLOCKS) * BLOCK_NS
                 await self._clock.sleep_until_ns(end_ns + wait_ns)
                 batch = [(ingest, ingest.take()) for ingest in self._tracks.values()]
                 packets = await loop.run_in_executor(
-                    self._thread, self._mix, desk, batch, origin_ns, block
+                    self._thread, self._mix, batch, origin_ns, block
                 )
                 block += BATCH_BLOCKS
                 await self._deliver(packets)
-            await self._deliver(await loop.run_in_executor(self._thread, self._finish, desk))
+            await self._deliver(await loop.run_in_executor(self._thread, self._finish))
         finally:
             self._thread.shutdown(wait=False)
 
@@ -96,7 +89,6 @@ class SoundLane:
 
     def _mix(
         self,
-        desk: "Desk",
         batch: Sequence[tuple[AudioIngest, Heard]],
         origin_ns: int,
         first_block: int,
@@ -114,15 +106,15 @@ class SoundLane:
             voices = {
                 key: voice for key, pcm in tracks.items() if (voice := sum_tracks(pcm)) is not None
             }
-            mixed = desk.process(index, voices)
+            mixed = self._desk.process(index, voices)
             if mixed is not None:
                 packets.extend(self._encode(mixed))
-        self._turns.extend(desk.take_turns())
+        self._turns.extend(self._desk.take_turns())
         return packets
 
-    def _finish(self, desk: "Desk") -> Sequence[EncodedPacket]:
-        desk.flush()
-        self._turns.extend(desk.take_turns())
+    def _finish(self) -> Sequence[EncodedPacket]:
+        self._desk.flush()
+        self._turns.extend(self._desk.take_turns())
         return self._encoder.flush()
 
     def _encode(self, mixed: NDArray[np.float32]) -> Sequence[EncodedPacket]:
@@ -130,14 +122,3 @@ class SoundLane:
             mixed = mixed[: max(0, self.end_sample - self.encoded_samples)]
         self.encoded_samples += len(mixed)
         return self._encoder.encode(mixed) if len(mixed) else []
-
-
-def _open_desk(audio: AudioSpec) -> "Desk":
-    """On the sound thread, because the filters' library takes a second to import.
-
-    The room is being joined meanwhile, and no block is due before a playout delay has passed.
-    """
-    from worker.core.audio.desk import LATENCY_BLOCKS, Desk
-
-    assert LATENCY_BLOCKS == DESK_LATENCY_BLOCKS
-    return Desk(audio)

@@ -6,7 +6,6 @@ the peak does; it recovers exponentially in decibels. Both channels share one ga
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 
 from worker.core.timing import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 
@@ -130,9 +129,12 @@ class Limiter:
 
 def _trailing_maximum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     """Maximum of each value and the width - 1 before it, without the first width - 1."""
-    centred = maximum_filter1d(values, width, mode="nearest")
-    start = width // 2
-    return np.asarray(centred[start : start + values.shape[0] - width + 1])
+    reach = 1
+    while reach < width:  # each round looks back twice as far
+        more = min(reach, width - reach)
+        values = np.maximum(values[more:], values[:-more])
+        reach += more
+    return values
 
 
 def _running_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import pyloudnorm
 from numpy.typing import NDArray
-from scipy import signal
 
+from worker.core.audio.cascade import Cascade
 from worker.core.identity import ParticipantId
-from worker.core.timing import BLOCK_SAMPLES, SAMPLE_RATE_HZ
+from worker.core.timing import BLOCK_SAMPLES
 
 MOMENTARY_BLOCKS = 20
 """400 ms (BS.1770, EBU Tech 3341: momentary loudness)."""
@@ -40,12 +39,14 @@ def lufs(energy: float) -> float:
 
 
 def k_weighting() -> NDArray[np.float64]:
-    """The two sections of pyloudnorm's K-weighting at 48 kHz, (2, 6) float64.
-
-    pyloudnorm has no public name for them, hence the underscore.
-    """
-    meter = pyloudnorm.Meter(SAMPLE_RATE_HZ)
-    return np.array([[*stage.b, *stage.a] for stage in meter._filters.values()])
+    """The two filter sections of BS.1770-4, annex 1, tables 1 and 2, at 48 kHz: (2, 6) float64."""
+    return np.array(
+        [
+            [1.53512485958697, -2.69169618940638, 1.19839281085285]
+            + [1.0, -1.69065929318241, 0.73248077421585],
+            [1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621],
+        ]
+    )
 
 
 class LoudnessMeter:
@@ -55,12 +56,12 @@ class LoudnessMeter:
     """
 
     def __init__(self) -> None:
-        self._sos = k_weighting()
+        self._filter = Cascade(k_weighting())
         self._voices: dict[ParticipantId, int] = {}
         """Channels of each voice, in the order of the rows below."""
         self._absent: dict[ParticipantId, int] = {}
         self._input = np.zeros((0, BLOCK_SAMPLES))
-        self._state = np.zeros((2, 0, 2))
+        self._state = np.zeros((0, self._filter.order))
         self._row_voice = np.zeros(0, np.intp)
         self._row_weight = np.zeros(0)
         self._energies = np.zeros((0, MOMENTARY_BLOCKS))
@@ -86,7 +87,8 @@ class LoudnessMeter:
             else:
                 self._input[row : row + channels] = pcm.T
             row += channels
-        weighted, self._state = signal.sosfilt(self._sos, self._input, axis=-1, zi=self._state)
+        with np.errstate(invalid="ignore", over="ignore"):  # broken voices are found just below
+            weighted, self._state = self._filter.process(self._input, self._state)
         energy = self._block_energies(weighted)
         self._energies[:, :-1] = self._energies[:, 1:]
         self._energies[:, -1] = energy
@@ -110,7 +112,7 @@ class LoudnessMeter:
         self.broken = frozenset()
         if broken.any():
             squares[broken] = 0
-            self._state[:, broken] = 0
+            self._state[broken] = 0
             keys = list(self._voices)
             self.broken = frozenset(keys[index] for index in self._row_voice[broken])
         self._state[np.abs(self._state) < DENORMAL] = 0
@@ -139,7 +141,7 @@ class LoudnessMeter:
 
     def _relayout(self, wanted: dict[ParticipantId, int]) -> None:
         rows = sum(wanted.values())
-        state = np.zeros((2, rows, 2))
+        state = np.zeros((rows, self._filter.order))
         energies = np.zeros((len(wanted), MOMENTARY_BLOCKS))
         old = {
             voice: (index, first)
@@ -149,8 +151,8 @@ class LoudnessMeter:
             if voice in old:
                 old_index, old_first = old[voice]
                 energies[index] = self._energies[old_index]
-                state[:, first : first + wanted[voice]] = self._state[
-                    :, old_first : old_first + self._voices[voice]
+                state[first : first + wanted[voice]] = self._state[
+                    old_first : old_first + self._voices[voice]
                 ]
         channels = list(wanted.values())
         self._row_voice = np.repeat(np.arange(len(wanted)), channels)
