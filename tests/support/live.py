@@ -5,17 +5,16 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support.look import Recording
+from worker.cli.casting import cast_process
 from worker.testroom.server import serve_room
 
 ROOM = "live"
-READY_S = 90
-"""The first time, media for the cast is encoded."""
 
 
 @asynccontextmanager
@@ -25,26 +24,9 @@ async def live_room(scenario: str) -> AsyncIterator[str]:
         yield address.ws_url
 
 
-@asynccontextmanager
-async def cast(scenario: str, url: str, room: str = ROOM) -> AsyncIterator[None]:
+def cast(scenario: str, url: str, room: str = ROOM) -> AbstractAsyncContextManager[None]:
     """Synthetic people in a process of their own, from when the first ones are in."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "cast", "-", "--url", url, "--room", room),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(scenario.encode())
-        process.stdin.close()
-        async with asyncio.timeout(READY_S):
-            assert await process.stdout.readline() == b"ready\n", "the cast did not join"
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
+    return cast_process(scenario, url=url, room_id=room)
 
 
 def document(directory: Path, url: str, name: str = "recording", **changes: Any) -> dict[str, Any]:

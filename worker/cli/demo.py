@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +9,10 @@ from pathlib import Path
 from worker.api.wire.job_document import parse_job_document
 from worker.app import Outcome, run_job
 from worker.cli import console
+from worker.cli.casting import cast_process
 from worker.cli.exits import Exit, exit_for_outcome
 from worker.core.spec import JobSpec
-from worker.errors import InvalidField, RoomError
+from worker.errors import InvalidField
 from worker.media.contact_sheet import contact_sheet
 from worker.media.facts import recording_facts
 from worker.settings import Settings
@@ -28,8 +26,6 @@ LAYOUTS = {
     "share-right": "screen_share_right",
 }
 ROOM = "demo"
-CAST_READY_S = 60.0
-"""Encoding the loops of twenty-five people for the first time takes a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +57,10 @@ def run_demo(options: DemoOptions, settings: Settings) -> Exit:
 
 
 async def _live(options: DemoOptions, settings: Settings, scenario: str) -> Outcome:
-    async with serve_room() as address, _cast(scenario, address.ws_url):
+    async with serve_room() as address, cast_process(scenario, url=address.ws_url, room_id=ROOM):
         spec = _spec(options, {"kind": "testroom", "url": address.ws_url})
         with console.progress(options.seconds) as show:
             return await run_job(spec, settings, on_progress=show)
-
-
-@asynccontextmanager
-async def _cast(scenario: str, url: str) -> AsyncIterator[None]:
-    """The synthetic people, in a process of their own: they are not the worker's load."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "cast", "-", "--url", url, "--room", ROOM),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(scenario.encode())
-        process.stdin.close()
-        async with asyncio.timeout(CAST_READY_S):
-            if await process.stdout.readline() != b"ready\n":
-                raise RoomError("the synthetic participants did not join")
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 def _scenario(options: DemoOptions) -> str:

@@ -80,6 +80,8 @@ class Intake:
         self._next_thread = 0
         self._video: dict[TrackId, VideoIngest] = {}
         self._audio: dict[TrackId, AudioIngest] = {}
+        self._present: dict[ParticipantId, Attendance] = {}
+        # One small entry per presence for the result: some megabytes for ten thousand joins.
         self.attendance: dict[ParticipantId, Attendance] = {}
         self.is_connected = False
         self.last_heard_ns = clock.now_ns()
@@ -97,7 +99,7 @@ class Intake:
     @property
     def present(self) -> int:
         """Participants who are there, publishing or not; pure receivers are none (API 5)."""
-        return sum(1 for attendance in self.attendance.values() if attendance.left_ns is None)
+        return len(self._present)
 
     def on_event(self, event: RoomEvent) -> None:
         now_ns = self._clock.now_ns()
@@ -108,7 +110,7 @@ class Intake:
             case RoomDisconnected():
                 self.is_connected = False
             case ParticipantJoined(participant):
-                self.attendance[participant.participant_id] = Attendance(participant, now_ns)
+                self._joined(participant, now_ns)
             case ParticipantLeft(participant_id):
                 self._left(participant_id, now_ns)
             case TrackPublished(track):
@@ -147,22 +149,14 @@ class Intake:
 
     def look_back(self, now_ns: int) -> None:
         """Measure what is wanted in the result, and drop tracks that ended a while ago."""
-        for attendance in self.attendance.values():
-            if attendance.left_ns is None:
-                offset_ms = _av_offset_ms(attendance)
-                if offset_ms is not None:
-                    attendance.av_offset_ms = offset_ms
-            for track_id in list(attendance.tracks):
-                ingest = self._ingest(track_id)
-                if (
-                    ingest is not None
-                    and ingest.ended_ns is not None
-                    and ingest.ended_ns + FORGET_NS < now_ns
-                ):
-                    attendance.ended[track_id] = ingest.facts()
-                    attendance.clock_map.remove(track_id)
-                    self._video.pop(track_id, None)
-                    self._audio.pop(track_id, None)
+        for attendance in self._present.values():
+            offset_ms = _av_offset_ms(attendance)
+            if offset_ms is not None:
+                attendance.av_offset_ms = offset_ms
+        ingests: list[VideoIngest | AudioIngest] = [*self._video.values(), *self._audio.values()]
+        for ingest in ingests:
+            if ingest.ended_ns is not None and ingest.ended_ns + FORGET_NS < now_ns:
+                self._forget(ingest)
 
     def track_facts(self, attendance: Attendance, track_id: TrackId) -> dict[str, int]:
         """What became of the frames of one track, gone or not."""
@@ -196,19 +190,33 @@ class Intake:
                 request_keyframe=lambda: self._request_keyframe(track.track_id),
             )
 
+    def _joined(self, participant: Participant, now_ns: int) -> None:
+        if participant.participant_id in self._present:
+            return  # listed again after a reconnect
+        attendance = Attendance(participant, now_ns)
+        self.attendance[participant.participant_id] = attendance
+        self._present[participant.participant_id] = attendance
+
     def _left(self, participant_id: ParticipantId, now_ns: int) -> None:
-        attendance = self.attendance.get(participant_id)
-        if attendance is not None and attendance.left_ns is None:
+        attendance = self._present.pop(participant_id, None)
+        if attendance is not None:
             attendance.left_ns = now_ns
             for track_id in list(attendance.live):
                 self._ended(track_id, now_ns)
 
     def _ended(self, track_id: TrackId, now_ns: int) -> None:
-        for attendance in self.attendance.values():
-            attendance.live.discard(track_id)
         ingest = self._ingest(track_id)
         if ingest is not None and ingest.ended_ns is None:
             ingest.ended_ns = now_ns
+            self.attendance[ingest.track.participant_id].live.discard(track_id)
+
+    def _forget(self, ingest: VideoIngest | AudioIngest) -> None:
+        track_id = ingest.track.track_id
+        attendance = self.attendance[ingest.track.participant_id]
+        attendance.ended[track_id] = ingest.facts()
+        attendance.clock_map.remove(track_id)
+        self._video.pop(track_id, None)
+        self._audio.pop(track_id, None)
 
 
 def _av_offset_ms(attendance: Attendance) -> float | None:

@@ -69,7 +69,7 @@ class Signalling:
                         raise
                     reason = str(exc)
                 except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
-                    reason = str(exc) or type(exc).__name__
+                    reason = without_address(exc)
                 finally:
                     self._socket = None
                 if self.is_up.is_set():
@@ -142,3 +142,12 @@ class Signalling:
         if now_ns - self._bad_ns[0] < BAD_MESSAGE_WINDOW_NS:
             self._bad_ns.clear()
             raise RoomError("too many messages that make no sense") from problem
+
+
+def without_address(error: Exception) -> str:
+    """What went wrong, in words that cannot hold the server's address: tokens are part of it."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the server answered {error.status} instead of a connection"
+    if isinstance(error, aiohttp.ClientError):
+        return type(error).__name__
+    return str(error) or type(error).__name__
