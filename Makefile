@@ -25,6 +25,7 @@ unit: dev
 	$(BIN)/pytest --ignore=tests/e2e
 
 bench: dev
+	$(BIN)/python benchmarks/live.py
 	$(BIN)/python benchmarks/job.py
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/receive.py
