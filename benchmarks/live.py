@@ -41,7 +41,11 @@ async def record(directory: str, url: str, template: str, seconds: int) -> dict[
         stderr=asyncio.subprocess.DEVNULL,
     )
     await process.communicate(json.dumps(document).encode())
-    result: dict[str, Any] = json.loads(Path(directory, f"{seconds}.json").read_text())
+    return read_result(Path(directory, f"{seconds}.json"))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(path.read_text())
     return result
 
 
