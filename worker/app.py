@@ -87,9 +87,11 @@ async def run_job(
     except Exception as exc:  # job boundary: a bug ends this job, with a result and an exit code
         log.exception("job failed", extra={"job": spec.job_id})
         error = InternalError(job.error or type(exc).__name__)
-    finally:
-        result = report(job) | {"process": _process_facts()}
+    result = report(job) | {"process": _process_facts()}
+    try:
         _write_result(result_path, result)
+    except OSError as exc:
+        error = error or DestinationError(f"the result cannot be written: {exc.strerror}")
     return Outcome(
         result=result,
         result_path=result_path,

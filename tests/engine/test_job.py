@@ -60,7 +60,7 @@ def run(
         loop = asyncio.get_running_loop()
         clock = LoopClock(loop)
         room = FakeRoom(clock, script, connects=connects)
-        kit = FakeKit()
+        kit = FakeKit(warnings=FakeKit.warnings)
         options = JobOptions(connect_timeout_s=10)
         job = Job(spec, room=room, kit=kit, clock=clock, sinks=sinks, options=options)
         if during is not None:
@@ -260,6 +260,16 @@ def test_an_audio_only_job_records_sound_alone():
     assert sink.video_pts == []
     assert done.kit.audio_encoders[0].samples == 2 * 48_000
     assert report(done.job)["video"] is None
+
+
+def test_a_broken_image_is_a_warning_and_not_the_end(monkeypatch):
+    monkeypatch.setattr(FakeKit, "warnings", ("file:///no.png cannot be read",))
+    sink = FakeSink()
+
+    done = run(SPEC, [HERE], [sink], during=stop_at(1.0))
+
+    assert report(done.job)["warnings"] == ["file:///no.png cannot be read"]
+    assert sink.video_pts == list(range(30))
 
 
 def test_the_report_says_who_was_there_and_when():

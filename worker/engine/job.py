@@ -143,8 +143,8 @@ class Job:
         Raises `RoomError` when there was nothing to record because the room could not be joined,
         `CancelledError` after an abort (files are left valid); anything else is a bug.
         """
-        self.warnings.extend(self._kit.load_images(self.spec.mix.backgrounds.images))
         try:
+            await self._load_images()
             async with asyncio.TaskGroup() as group:
                 room = group.create_task(self._attend(), name="room")
                 await self._until_connected()
@@ -164,6 +164,14 @@ class Job:
                 thread.shutdown(wait=False)
         if self.origin_ns is None and self.error is not None:
             raise RoomError(self.error)
+
+    async def _load_images(self) -> None:
+        """Before anything is shown; broken ones are warnings. On a thread: files may be slow."""
+        loop = asyncio.get_running_loop()
+        images = self.spec.mix.backgrounds.images
+        self.warnings.extend(
+            await loop.run_in_executor(self._decoder_threads[0], self._kit.load_images, images)
+        )
 
     async def _attend(self) -> None:
         """Be in the room until cancelled; a room that ends by itself ends the job."""
