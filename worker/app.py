@@ -55,16 +55,17 @@ async def run_job(
     clock = LoopClock(asyncio.get_running_loop())
     room = _room(spec, settings, clock)
     recording_path, result_path = _claim(spec)
+    kit = PyavKit(
+        EncoderSettings(
+            preset=settings.video.preset, threads=settings.video.encoder_threads or None
+        )
+    )
     job = Job(
         spec,
         room=room,
-        kit=PyavKit(
-            EncoderSettings(
-                preset=settings.video.preset, threads=settings.video.encoder_threads or None
-            )
-        ),
+        kit=kit,
         clock=clock,
-        sinks=[RecordingSink(recording_path, PyavKit.open_mp4)],
+        sinks=[RecordingSink(recording_path, kit.mp4)],
         options=JobOptions(
             connect_timeout_s=settings.room.connect_timeout_s,
             grace_s=settings.stop.grace_s,

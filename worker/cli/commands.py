@@ -18,7 +18,7 @@ from worker import __version__
 from worker.cli.exits import exit_for_error
 from worker.core.spec import JobSpec
 from worker.errors import InvalidField, WorkerError
-from worker.settings import Settings, load_settings
+from worker.settings import load_settings
 
 app = typer.Typer(
     name="mixworker",
@@ -27,15 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
-class _Context:
-    """What the options before the command decided."""
-
-    def __init__(self) -> None:
-        self.settings = Settings()
-
-
-_context = _Context()
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB.json", help="Job document, - for stdin.")]
 
@@ -60,21 +51,21 @@ def options(
         typer.echo(context.get_help())
         raise typer.Exit
     with _errors_in_words():
-        _context.settings = load_settings(config)
+        settings = context.obj = load_settings(config)
     logging.basicConfig(
-        level=_context.settings.log.level.upper(),
+        level=settings.log.level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
 
 
 @app.command()
-def run(job: JobArgument) -> None:
+def run(context: typer.Context, job: JobArgument) -> None:
     """Record one room as the job document says; the exit code tells how it ended."""
     from worker.cli.run import run_to_the_end
 
     with _errors_in_words():
-        code = run_to_the_end(_read_job(job), _context.settings)
+        code = run_to_the_end(_read_job(job), context.obj)
     raise typer.Exit(code)
 
 
@@ -113,6 +104,7 @@ def cast(
 
 @app.command()
 def demo(
+    context: typer.Context,
     participants: Annotated[int, typer.Option(min=1, max=25)] = 4,
     layout: Annotated[str, typer.Option(help="gallery, share-left or share-right.")] = "gallery",
     template: Annotated[str, typer.Option(help="Encode template of the API.")] = "1280x720_30_1710",
@@ -139,7 +131,7 @@ def demo(
                 output=output,
                 fast=fast,
             ),
-            _context.settings,
+            context.obj,
         )
     raise typer.Exit(code)
 

@@ -37,6 +37,11 @@ class Codec(Enum):
     VP9 = "VP9"
     H264 = "H264"
 
+    @property
+    def clock_rate_hz(self) -> int:
+        """RTP clock (RFC 7587: Opus always counts at 48 kHz; video at 90 kHz)."""
+        return 48_000 if self is Codec.OPUS else 90_000
+
 
 @dataclass(frozen=True, slots=True)
 class Participant:

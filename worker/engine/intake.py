@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from worker.core.clockmap import ClockMap
 from worker.core.identity import (
-    Codec,
     Kind,
     Participant,
     ParticipantId,
@@ -34,8 +33,6 @@ from worker.ports import (
 )
 
 log = logging.getLogger(__name__)
-
-CLOCK_RATE_HZ = {Codec.OPUS: 48_000, Codec.VP8: 90_000, Codec.VP9: 90_000, Codec.H264: 90_000}
 
 FORGET_NS = 5 * NS_PER_S
 """An ended track is kept this long, until the last of it has been shown and heard."""
@@ -131,7 +128,7 @@ class Intake:
             frame.track_id,
             frame.epoch,
             frame.rtp_timestamp,
-            CLOCK_RATE_HZ[frame.codec],
+            frame.codec.clock_rate_hz,
             frame.arrival_ns,
         )
         ingest.push(frame)

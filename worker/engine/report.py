@@ -1,6 +1,6 @@
 """The result of a job as plain JSON values: what was recorded, from whom, and what went wrong."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +16,7 @@ FORMAT = 1
 def report(job: Job) -> dict[str, Any]:
     """Everything the result file says; may be asked at any moment. Seconds are room time."""
     statistics = job.room.statistics()
+    turns = job.sound.turns()
     video = job.video
     return {
         "format": FORMAT,
@@ -43,24 +44,26 @@ def report(job: Job) -> dict[str, Any]:
         "outputs": [
             {
                 "name": sink.name,
-                "location": sink_report.location,
-                "packets": sink_report.packets,
-                "bytes": sink_report.bytes,
-                "error": sink_report.error,
-                **sink_report.details,
+                "location": sink.location,
+                "packets": sink.packets,
+                "bytes": sink.bytes,
+                "error": sink.error,
+                **sink.details,
             }
-            for sink in job.sinks
-            for sink_report in [sink.report()]
+            for sink in (sink.report() for sink in job.sinks)
         ],
         "participants": [
-            _participant(job, attendance, statistics)
-            for attendance in job.intake.attendance.values()
+            _participant(job, attendance, statistics, turns.get(participant_id, []))
+            for participant_id, attendance in job.intake.attendance.items()
         ],
     }
 
 
 def _participant(
-    job: Job, attendance: Attendance, statistics: Mapping[TrackId, TrackStatistics]
+    job: Job,
+    attendance: Attendance,
+    statistics: Mapping[TrackId, TrackStatistics],
+    turns: Sequence[tuple[float, float]],
 ) -> dict[str, Any]:
     participant = attendance.participant
     return {
@@ -70,8 +73,7 @@ def _participant(
         "left_s": None if attendance.left_ns is None else _room_s(job, attendance.left_ns),
         "av_offset_ms": attendance.av_offset_ms,
         "speaker_turns": [
-            {"from_s": round(start_s, 2), "to_s": round(end_s, 2)}
-            for start_s, end_s in job.sound.turns(participant.participant_id)
+            {"from_s": round(start_s, 2), "to_s": round(end_s, 2)} for start_s, end_s in turns
         ],
         "tracks": [
             {

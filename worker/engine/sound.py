@@ -51,17 +51,16 @@ class SoundLane:
         """What muxers must know of the sound."""
         return self._encoder.stream
 
-    def turns(self, participant_id: ParticipantId) -> list[tuple[float, float]]:
-        """From when to when a participant was in the mix, s of room time; ended turns only."""
+    def turns(self) -> dict[ParticipantId, list[tuple[float, float]]]:
+        """From when to when each was in the mix, s of room time; ended turns only."""
         end_s = self.encoded_samples / SAMPLE_RATE_HZ
-        return [
-            (
-                turn.start_block * BLOCK_NS / NS_PER_S,
-                min(turn.end_block * BLOCK_NS / NS_PER_S, end_s),
-            )
-            for turn in self._turns
-            if turn.voice == participant_id and turn.start_block * BLOCK_NS / NS_PER_S < end_s
-        ]
+        turns: dict[ParticipantId, list[tuple[float, float]]] = {}
+        for turn in self._turns:
+            start_s = turn.start_block * BLOCK_NS / NS_PER_S
+            if start_s < end_s:
+                turn_end_s = min(turn.end_block * BLOCK_NS / NS_PER_S, end_s)
+                turns.setdefault(turn.voice, []).append((start_s, turn_end_s))
+        return turns
 
     async def run(self, origin_ns: int, delay_ns: int) -> None:
         """Mix block n once all of its lookahead is there; at the end flush the encoder."""

@@ -45,11 +45,6 @@ class PyavKit:
         return AacEncoder(self._audio_bitrate_kbps)
 
     def mp4(self, path: Path, program: Program) -> Mp4Muxer:
-        return self.open_mp4(path, program)
-
-    @staticmethod
-    def open_mp4(path: Path, program: Program) -> Mp4Muxer:
-        """A new MP4 file; needs nothing of the kit."""
         return Mp4Muxer(path, program)
 
     def load_images(self, images: Sequence[ImageRef]) -> Sequence[str]:

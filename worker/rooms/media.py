@@ -8,18 +8,12 @@ from worker.core.identity import Codec, Kind
 MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 ORIENTATION_URI = "urn:3gpp:video-orientation"
-ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
 
 RECEIVED_EXTENSIONS = (MID_URI, AUDIO_LEVEL_URI, ORIENTATION_URI)
 """Header extensions we understand, and so accept when they are offered."""
 
 KNOWN_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
 """RTCP feedback we send or answer; anything else offered is left out of our answer."""
-
-
-def clock_rate_hz(codec: Codec) -> int:
-    """RTP clock of *codec* (RFC 7587: Opus always counts at 48 kHz; video at 90 kHz)."""
-    return 48_000 if codec is Codec.OPUS else 90_000
 
 
 def kind_of(codec: Codec) -> Kind:

@@ -14,7 +14,7 @@ from aiortc.sdp import MediaDescription, SessionDescription, parameters_to_sdp
 
 from worker.core.identity import Codec, Kind
 from worker.errors import RoomError
-from worker.rooms.media import KNOWN_FEEDBACK, MediaCodec, clock_rate_hz, kind_of
+from worker.rooms.media import KNOWN_FEEDBACK, MediaCodec, kind_of
 
 MAX_SDP_CHARACTERS = 256 * 1024
 MAX_SECTIONS = 64
@@ -244,7 +244,7 @@ def _codecs(media: MediaDescription) -> tuple[MediaCodec, ...]:
         if (
             codec is None
             or kind_of(codec).value != media.kind
-            or clock_rate_hz(codec) != entry.clockRate
+            or codec.clock_rate_hz != entry.clockRate
             or payload_type in known
         ):
             continue

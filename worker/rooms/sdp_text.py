@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.core.identity import Codec
-from worker.rooms.media import MediaCodec, OfferedMedia, clock_rate_hz
+from worker.rooms.media import MediaCodec, OfferedMedia
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _accepted(transport: LocalTransport, section: TextSection) -> Iterable[str]:
 
 def _codec(codec: MediaCodec) -> Iterable[str]:
     channels = "/2" if codec.codec is Codec.OPUS else ""
-    clock_hz = clock_rate_hz(codec.codec)
+    clock_hz = codec.codec.clock_rate_hz
     name = "opus" if codec.codec is Codec.OPUS else codec.codec.value
     yield f"a=rtpmap:{codec.payload_type} {name}/{clock_hz}{channels}"
     for feedback in codec.feedback:

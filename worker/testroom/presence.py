@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -13,7 +13,13 @@ from worker.core.identity import Source, UserId
 from worker.errors import RoomError, RoomRefused
 from worker.rooms.ice import IceSettings
 from worker.testroom.faults import Impairment, NetworkFaults
-from worker.testroom.protocol import MAX_MESSAGE_BYTES, Role, encode
+from worker.testroom.protocol import (
+    MAX_MESSAGE_BYTES,
+    PublishedTrack,
+    Role,
+    encode,
+    tracks_json,
+)
 from worker.testroom.subscription import LocalTrack, Subscription
 from worker.testroom.uplink import Uplink
 
@@ -67,7 +73,8 @@ class Presence:
         self._faults = faults
         self._start_ns = start_ns
         self._tracks: dict[str, LocalTrack] = {}
-        self._sources: dict[str, tuple[Source, bool]] = {}
+        self._listed: dict[str, PublishedTrack] = {}
+        """The same tracks as the room is told of them."""
         self._outbox: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING_MESSAGES)
         self._sessions: dict[tuple[str, str], tuple[Subscription, asyncio.Task[None]]] = {}
         self._served = 0
@@ -82,17 +89,17 @@ class Presence:
     def publish(self, track: LocalTrack, source: Source, *, muted: bool) -> None:
         """Add a track."""
         self._tracks[track.label] = track
-        self._sources[track.label] = (source, muted)
+        self._listed[track.label] = PublishedTrack(track.label, track.kind, source, muted)
         self._announce(is_new_media=True)
 
     def end(self, label: str) -> None:
         """Take a track away."""
-        del self._tracks[label], self._sources[label]
+        del self._tracks[label], self._listed[label]
         self._announce(is_new_media=True)
 
     def set_muted(self, label: str, *, muted: bool) -> None:
         """Tell the room that a track is muted or not."""
-        self._sources[label] = (self._sources[label][0], muted)
+        self._listed[label] = replace(self._listed[label], muted=muted)
         self._announce(is_new_media=False)
 
     def set_faults(self, faults: NetworkFaults) -> None:
@@ -215,16 +222,7 @@ class Presence:
             del self._sessions[key]
 
     def _announce(self, *, is_new_media: bool) -> None:
-        tracks = [
-            {
-                "track": label,
-                "kind": self._tracks[label].kind.value,
-                "source": source.value,
-                "muted": muted,
-            }
-            for label, (source, muted) in self._sources.items()
-        ]
-        self._put({"type": "tracks", "tracks": tracks})
+        self._put({"type": "tracks", "tracks": tracks_json(self._listed.values())})
         if is_new_media:
             for subscription in self.subscriptions:
                 subscription.renegotiate()

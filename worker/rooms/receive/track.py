@@ -5,7 +5,7 @@ from collections.abc import Callable
 from worker.core.identity import Codec, Kind, TrackId
 from worker.core.timing import NS_PER_S
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
-from worker.rooms.media import AUDIO_LEVEL_URI, ORIENTATION_URI, NegotiatedMedia, clock_rate_hz
+from worker.rooms.media import AUDIO_LEVEL_URI, ORIENTATION_URI, NegotiatedMedia
 from worker.rooms.receive.audio import AudioStream
 from worker.rooms.receive.keyframes import START_GRACE_NS, KeyframeRequests
 from worker.rooms.receive.source import Source
@@ -187,7 +187,7 @@ class TrackReceiver:
         self, packet: RtpPacket, codec: Codec, now_ns: int
     ) -> AudioStream | VideoStream:
         epoch = self.next_epoch
-        clock_hz = clock_rate_hz(codec)
+        clock_hz = codec.clock_rate_hz
         source = Source(
             packet,
             clock_hz=clock_hz,
