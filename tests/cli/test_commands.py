@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from worker.cli.commands import app
 from worker.cli.exits import Exit
+from worker.errors import RoomRefused
 
 GOOD = {
     "room": {"kind": "testroom", "url": "ws://127.0.0.1:9/ws"},
@@ -115,6 +116,19 @@ def test_a_room_that_cannot_be_reached_says_so(here, monkeypatch):
     result = json.loads((here / "recordings" / "meeting.json").read_text())
     assert result["reason"] == "room_lost"
     assert result["error"]
+
+
+def test_a_cast_that_is_refused_says_so_in_one_line(here, monkeypatch):
+    async def refused(*_: object, **__: object) -> None:
+        raise RoomRefused("this room needs a token")
+
+    monkeypatch.setattr("worker.cli.room.run_cast", refused)
+    scenario = '[[participants]]\nuser_id = "ada"\n'
+
+    done = run("cast", "-", "--url", "ws://127.0.0.1:9/ws", text=scenario)
+
+    assert done.exit_code == Exit.ROOM_REFUSED
+    assert done.stderr == "mixworker: this room needs a token\n"
 
 
 def test_an_unknown_setting_is_named(here):

@@ -18,7 +18,14 @@ from worker.engine.clock import LoopClock
 from worker.engine.job import Job, JobOptions
 from worker.engine.report import report
 from worker.errors import RoomError, RoomRefused
-from worker.ports import ParticipantJoined, ParticipantLeft, RoomDisconnected, TrackPublished
+from worker.ports import (
+    PacketSource,
+    ParticipantJoined,
+    ParticipantLeft,
+    Program,
+    RoomDisconnected,
+    TrackPublished,
+)
 from worker.testroom.virtual_loop import run_virtual
 
 FPS = 30
@@ -78,6 +85,14 @@ def run(
         return Run(job, room, kit, error, loop.time())
 
     return run_virtual(main())
+
+
+class SlowSink(FakeSink):
+    """Takes its first packets only after two seconds."""
+
+    async def run(self, program: Program, packets: PacketSource) -> None:
+        await asyncio.sleep(2)
+        await super().run(program, packets)
 
 
 HERE = (0.0, ParticipantJoined(person("ada")))
@@ -174,6 +189,18 @@ def test_a_dead_sink_does_not_stop_the_others():
     assert done.error is None
     assert alive.video_pts == list(range(90))
     assert dead.cut_short
+
+
+def test_a_sink_that_fell_behind_is_told_in_the_result(monkeypatch):
+    monkeypatch.setattr("worker.engine.delivery.QUEUE_PACKETS", 50)
+    slow, quick = SlowSink("slow"), FakeSink("quick")
+
+    done = run(SPEC, [HERE], [slow, quick], during=stop_at(3.0))
+
+    errors = {output["name"]: output["error"] for output in report(done.job)["outputs"]}
+    assert "fell behind" in errors["slow"]
+    assert errors["quick"] is None
+    assert quick.video_pts == list(range(90))
 
 
 def test_an_abort_cancels_the_sinks_and_says_so():

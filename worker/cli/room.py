@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from worker.errors import InvalidField
+from worker.errors import InvalidField, WorkerError
 from worker.testroom.publisher import run_cast
 from worker.testroom.scenario import Scenario
 from worker.testroom.scenario_file import parse_scenario
@@ -37,12 +37,18 @@ async def cast_scenario(scenario: Path, url: str, room_id: str) -> None:
 
 
 async def _perform(scenario: Scenario, url: str, room_id: str, stopped: asyncio.Event) -> None:
-    async with asyncio.TaskGroup() as group:
-        cast = group.create_task(
-            run_cast(scenario, url=url, room_id=room_id, on_ready=lambda: typer.echo("ready"))
-        )
-        await stopped.wait()
-        cast.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            cast = group.create_task(
+                run_cast(scenario, url=url, room_id=room_id, on_ready=lambda: typer.echo("ready"))
+            )
+            await stopped.wait()
+            cast.cancel()
+    except* WorkerError as failures:
+        failure: BaseException = failures.exceptions[0]
+    else:
+        return
+    raise failure
 
 
 def _stop_signal() -> asyncio.Event:

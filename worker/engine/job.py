@@ -85,7 +85,7 @@ class Job:
         self._delay_ns = spec.playout_delay_ms * NS_PER_MS
         self._idle = IdleRule(spec.mix.max_idle_s)
         self._joined_or_ended = asyncio.Event()
-        self._delivery = Delivery(sinks)
+        self.delivery = Delivery(sinks)
         self._decoder_threads = [
             ThreadPoolExecutor(1, "decode") for _ in range(self._options.decoder_threads)
         ]
@@ -107,7 +107,7 @@ class Job:
             tracks=self.intake.audio,
             encoder=kit.audio_encoder(),
             audio=spec.audio,
-            deliver=self._delivery.send,
+            deliver=self.delivery.send,
         )
         if template is not None and self._director is not None:
             self.video = VideoLane(
@@ -117,7 +117,7 @@ class Job:
                 compositor=kit.compositor(template.size),
                 encoder=kit.video_encoder(template),
                 fps=template.fps,
-                deliver=self._delivery.send,
+                deliver=self.delivery.send,
             )
 
     @property
@@ -209,17 +209,17 @@ class Job:
                 lanes.create_task(self.sound.run(self.origin_ns, self._delay_ns), name="sound")
                 if self.video is not None:
                     lanes.create_task(self.video.run(self.origin_ns, self._delay_ns), name="video")
-            self._delivery.close()
+            self.delivery.close()
             watch.cancel()
         self._show_progress()
 
     async def _deliver_to(self, sink: Sink, program: Program) -> None:
         await isolate(
-            sink.name, lambda: sink.run(program, self._delivery.source(sink.name)), self._down
+            sink.name, lambda: sink.run(program, self.delivery.source(sink.name)), self._down
         )
 
     def _down(self, name: str, error: DestinationError) -> None:
-        self._delivery.drop(name, str(error))
+        self.delivery.drop(name, str(error))
 
     async def _watch(self, origin_ns: int) -> None:
         """Look for a reason to end; after the end, for the end of the grace period."""

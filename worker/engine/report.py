@@ -47,7 +47,7 @@ def report(job: Job) -> dict[str, Any]:
                 "location": sink.location,
                 "packets": sink.packets,
                 "bytes": sink.bytes,
-                "error": sink.error,
+                "error": sink.error or job.delivery.down.get(sink.name),
                 **sink.details,
             }
             for sink in (sink.report() for sink in job.sinks)

@@ -12,6 +12,7 @@ import aiohttp
 from worker.core.identity import Source, UserId
 from worker.errors import RoomError, RoomRefused
 from worker.rooms.ice import IceSettings
+from worker.rooms.signalling import without_address
 from worker.testroom.faults import Impairment, NetworkFaults
 from worker.testroom.protocol import (
     MAX_MESSAGE_BYTES,
@@ -129,7 +130,7 @@ class Presence:
                 except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
                     log.warning(
                         "room lost, joining again",
-                        extra={"user": self._user_id, "reason": str(exc)},
+                        extra={"user": self._user_id, "reason": without_address(exc)},
                     )
                 _stop_if_cancelled()
                 await asyncio.sleep(RETRY_S)
