@@ -1,80 +1,56 @@
-"""A worker process in a served room with synthetic people, in real time over loopback.
+"""The worker alone in a live room: cores by stage and memory, reception over loopback included.
 
-    python benchmarks/live.py [--people 2 9 25] [--template 1280x720_30_1710]
+    python benchmarks/live.py [--people 2 9 25] [--codec vp8] [--template 1280x720_30_1710]
 
-Prints cores of the worker alone (everything: reception, decoding, composing, mixing, encoding,
-writing), without its start: the difference between a long and a short recording. The people
-run in a process of their own. Up to nine send 360p30, more send 180p15, as an SFU's small layers.
+Up to nine people send 360p30, more send 180p15, as an SFU's small layers. Everything counts but
+the worker's start. `peers.py` puts the same figures beside other programs'.
 """
 
 import argparse
 import asyncio
-import json
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from worker.cli.casting import cast_process
-from worker.testroom.server import serve_room
-
-SHORT_S, LONG_S = 5, 25
-SMALL = "[defaults.camera]\nwidth = 320\nheight = 180\nfps = 15\nbitrate_kbps = 150\n"
+from bench import live
+from bench.cases import CODECS, LARGE, SMALL, TEMPLATES, Case
+from bench.report import STAGES
 
 
-async def record(directory: str, url: str, template: str, seconds: int) -> dict[str, Any]:
-    """The result of one recording."""
-    document = {
-        "room": {"kind": "testroom", "url": url},
-        "mix_param": {
-            "room_id": "bench",
-            "encode_template": template,
-            "layout_template": "nine_grids_view",
-        },
-        "output": {"directory": directory, "name": f"{seconds}"},
-        "max_duration_s": seconds,
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "run", "-"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    await process.communicate(json.dumps(document).encode())
-    return read_result(Path(directory, f"{seconds}.json"))
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(path.read_text())
-    return result
-
-
-async def measure(people: int, template: str) -> None:
-    names = "".join(f'[[participants]]\nuser_id = "user-{n}"\n' for n in range(people))
-    scenario = (SMALL if people > 9 else "") + names
+async def record(case: Case, seconds: int) -> live.LiveRun:
+    """One recording, thrown away."""
     with tempfile.TemporaryDirectory() as directory:
-        async with (
-            serve_room() as address,
-            cast_process(scenario, url=address.ws_url, room_id="bench"),
-        ):
-            short = await record(directory, address.ws_url, template, SHORT_S)
-            long = await record(directory, address.ws_url, template, LONG_S)
-    cores = (long["process"]["cpu_s"] - short["process"]["cpu_s"]) / (LONG_S - SHORT_S)
-    print(
-        f"{people:>8} {cores:>8.2f} {long['process']['peak_memory_mb']:>8.0f} "
-        f"{long['video']['late_frames']:>8} {long['video']['worst_lag_ms']:>8.0f}"
-    )
+        async with live.room_with([case.scenario]) as url:
+            return await live.record(url, case.template, seconds, Path(directory))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--people", type=int, nargs="+", default=[2, 9, 25])
-    parser.add_argument("--template", default="1280x720_30_1710")
+    parser.add_argument("--codec", default=CODECS[0], choices=CODECS)
+    parser.add_argument("--template", default=TEMPLATES[0])
+    parser.add_argument("--seconds", type=int, default=15)
     options = parser.parse_args()
-    print(options.template)
-    print(f"{'people':>8} {'cores':>8} {'peak MB':>8} {'late':>8} {'lag ms':>8}")
+    heads = ("people", "cores", *STAGES, "peak MB", "packets/s", "late", "lag ms", "dropped")
+    print(options.template, options.codec)
+    print(" ".join(f"{head:>9}" for head in heads))
     for people in options.people:
-        asyncio.run(measure(people, options.template))
+        size = LARGE if people <= 9 else SMALL
+        run = asyncio.run(
+            record(Case(people, size, options.codec, options.template), options.seconds)
+        )
+        cells = (
+            f"{people}",
+            f"{run.cores:.2f}",
+            *(f"{run.stages.get(stage, 0):.2f}" for stage in STAGES),
+            f"{run.peak_memory_mb:.0f}",
+            f"{run.packets_per_s:.0f}",
+            f"{run.late_frames}",
+            f"{run.worst_lag_ms:.0f}",
+            f"{run.datagrams_dropped}",
+        )
+        print(" ".join(f"{cell:>9}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from worker.core.lifecycle import StopReason
-from worker.core.spec import JobSpec, RehearsalSpec, TestRoomSpec
+from worker.core.spec import JanusSpec, JobSpec, RehearsalSpec, TestRoomSpec
 from worker.engine.clock import LoopClock
 from worker.engine.job import Job, JobOptions, Progress
 from worker.engine.report import report
+from worker.engine.thread_cpu import ThreadCpu
 from worker.errors import DestinationError, InternalError, WorkerError
 from worker.media.encode import EncoderSettings
 from worker.media.kit import PyavKit
 from worker.ports import Clock, Room
-from worker.rooms.ice import IceSettings
+from worker.rooms.ice import IceServer, IceSettings
+from worker.rooms.janus import JanusEntry, JanusRoom
+from worker.rooms.janus_link import JanusAccess
+from worker.rooms.janus_roster import JanusNaming
 from worker.rooms.mesh import MeshRoom
 from worker.settings import Settings
 from worker.sinks.recording import RecordingSink
@@ -60,6 +64,13 @@ async def run_job(
             preset=settings.video.preset, threads=settings.video.encoder_threads or None
         )
     )
+    loop, thread_cpu = asyncio.get_running_loop(), ThreadCpu()
+
+    def progressed(progress: Progress) -> None:
+        thread_cpu.look(loop.time())
+        if on_progress is not None:
+            on_progress(progress)
+
     job = Job(
         spec,
         room=room,
@@ -70,8 +81,9 @@ async def run_job(
             connect_timeout_s=settings.room.connect_timeout_s,
             grace_s=settings.stop.grace_s,
             decoder_threads=settings.video.decoder_threads,
+            max_playout_delay_ms=settings.room.max_playout_delay_ms,
         ),
-        on_progress=on_progress,
+        on_progress=progressed,
     )
     error: WorkerError | None = None
     signals = StopSignals(job)
@@ -88,7 +100,7 @@ async def run_job(
     except Exception as exc:  # job boundary: a bug ends this job, with a result and an exit code
         log.exception("job failed", extra={"job": spec.job_id})
         error = InternalError(job.error or type(exc).__name__)
-    result = report(job) | {"process": _process_facts()}
+    result = report(job) | {"process": _process_facts(thread_cpu)}
     try:
         _write_result(result_path, result)
     except OSError as exc:
@@ -135,13 +147,25 @@ class StopSignals:
             self._task.cancel()
 
 
-def _process_facts() -> dict[str, float]:
+def _process_facts(thread_cpu: ThreadCpu) -> dict[str, Any]:
     """What this process has used so far; a worker runs one job, so this is the job's cost."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = usage.ru_utime + usage.ru_stime
     return {
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_memory_mb": round(usage.ru_maxrss / 1024),  # Linux counts in KiB
+        "cpu_s": round(cpu_s, 2),
+        "peak_memory_mb": round(_peak_memory_mb()),
+        "threads": thread_cpu.by_kind(cpu_s),
     }
+
+
+def _peak_memory_mb() -> float:
+    """The most this process ever had resident.
+
+    Not `ru_maxrss`, which begins with what the process had that started this one.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    peak_kb = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), "0")
+    return int(peak_kb) / 1024
 
 
 def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
@@ -154,6 +178,15 @@ def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
                 clock_ns=clock.now_ns,
                 ice=_ice(settings),
             )
+        case JanusSpec() as janus:
+            return JanusRoom(
+                url=janus.url,
+                entry=JanusEntry(janus.room, janus.pin, janus.token, janus.display_name),
+                clock_ns=clock.now_ns,
+                access=JanusAccess(janus.api_secret, janus.token),
+                naming=JanusNaming(janus.user_id_is_display, janus.screen_pattern),
+                ice=_ice(settings),
+            )
         case RehearsalSpec(scenario):
             # Only rehearsals pay for importing the synthetic people.
             from worker.testroom.rehearsal import RehearsalRoom
@@ -162,10 +195,15 @@ def _room(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
             return RehearsalRoom(parse_scenario(scenario), clock)
 
 
-def _ice(settings: Settings) -> IceSettings | None:
-    """None leaves the choice of addresses to the room."""
-    addresses = settings.ice.host_addresses
-    return IceSettings(host_addresses=addresses) if addresses else None
+def _ice(settings: Settings) -> IceSettings:
+    """Without addresses the choice is left to the room."""
+    ice = settings.ice
+    secret = ice.secret() or None
+    return IceSettings(
+        host_addresses=ice.host_addresses or None,
+        servers=tuple(IceServer(url, ice.username or None, secret) for url in ice.servers),
+        relay_only=ice.relay_only,
+    )
 
 
 def _claim(spec: JobSpec) -> tuple[Path, Path]:

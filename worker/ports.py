@@ -170,6 +170,23 @@ class Room(Protocol):
         """Ask the publisher for a keyframe; at most one request a second goes out."""
         ...
 
+    def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
+        """Say which video tracks are looked at, each with the size of its largest tile.
+
+        Complete each time, called when it changes, also from within `on_event`. Every other
+        video may be paused at its source; one that is wanted anew begins with a keyframe. A room
+        that can't pause ignores it.
+        """
+        ...
+
+    def wanted_delay_ns(self) -> int:
+        """Playout delay with which this network's losses could be repaired; 0 while unknown."""
+        ...
+
+    def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
+        """Say how long after the network's normal delay a packet is still of use."""
+        ...
+
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         """Counters of every track seen so far, ended ones included."""
         ...

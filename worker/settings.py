@@ -8,9 +8,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.errors import InvalidField
 
@@ -25,12 +25,40 @@ class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "warning"
 
 
+ServerUrl = Annotated[
+    str, Field(pattern=r"^(stun:[^\s?@/]+|turns?:[^\s?@/]+(\?transport=(udp|tcp))?)$")
+]
+
+
 class IceSettingsSection(_Section):
     host_addresses: tuple[str, ...] = ()
+    servers: tuple[ServerUrl, ...] = ()
+    username: str = ""
+    credential: str = Field("", repr=False)
+    credential_file: str = ""
+    relay_only: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_relay(self) -> Self:
+        if self.relay_only and not any(url.startswith("turn") for url in self.servers):
+            raise ValueError("relay_only needs a TURN server")
+        if self.credential and self.credential_file:
+            raise ValueError("credential and credential_file exclude each other")
+        return self
+
+    def secret(self) -> str:
+        """The TURN servers' credential. Raises `InvalidField` when its file cannot be read."""
+        if not self.credential_file:
+            return self.credential
+        try:
+            return Path(self.credential_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise InvalidField("ice.credential_file", "cannot be read") from exc
 
 
 class RoomSettings(_Section):
     connect_timeout_s: float = Field(30.0, gt=0, le=600)
+    max_playout_delay_ms: int = Field(1600, ge=100, le=2000)
 
 
 class VideoSettings(_Section):

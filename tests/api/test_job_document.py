@@ -15,6 +15,7 @@ from worker.core.layout.geometry import Size
 from worker.core.spec import (
     AudioSpec,
     GalleryLayout,
+    JanusSpec,
     JobSpec,
     MixSpec,
     RehearsalSpec,
@@ -115,6 +116,23 @@ def test_a_rehearsal_carries_its_scenario_unread() -> None:
     assert spec.room == RehearsalSpec("not = [ TOML")
 
 
+def test_a_janus_room_is_a_number_or_a_name_and_its_secrets_are_not_printed() -> None:
+    assert parse_job_document(changed("room", JANUS)).room == JanusSpec("ws://127.0.0.1:8188", 1234)
+    secrets = {"pin": "pin-7Q", "token": "token-7Q", "api_secret": "secret-7Q"}
+    room = JANUS | secrets | {"room": "board", "user_id": "display", "screen": "^share$"}
+    spec = parse_job_document(changed("room", room)).room
+    assert spec == JanusSpec(
+        url="ws://127.0.0.1:8188",
+        room="board",
+        pin="pin-7Q",
+        token="token-7Q",
+        api_secret="secret-7Q",
+        user_id_is_display=True,
+        screen_pattern="^share$",
+    )
+    assert "7Q" not in repr(spec)
+
+
 def test_a_job_id_may_be_written_as_a_number() -> None:
     assert parse_job_document(changed("job_id", 17)).job_id == "17"
 
@@ -138,7 +156,8 @@ def test_the_ends_of_the_ranges_are_inside(path: str, value: object) -> None:
 # --- bad input ------------------------------------------------------------------------------
 
 ID_RULE = "must match ^[A-Za-z0-9_-]{1,64}$"
-KINDS = "must be one of 'testroom', 'rehearsal'"
+KINDS = "must be one of 'testroom', 'janus', 'rehearsal'"
+JANUS = {"kind": "janus", "url": "ws://127.0.0.1:8188", "room": 1234}
 BAD = [
     ("job_id", "", f"job_id: {ID_RULE}"),
     ("job_id", "../x", f"job_id: {ID_RULE}"),
@@ -147,7 +166,7 @@ BAD = [
     ("room", None, "room: must be an object"),
     ("room", [], "room: must be an object"),
     ("room", {}, "room.kind: is missing"),
-    ("room.kind", "janus", f"room.kind: {KINDS}"),
+    ("room.kind", "zoom", f"room.kind: {KINDS}"),
     ("room.kind", 1, f"room.kind: {KINDS}"),
     ("room", {"kind": "testroom"}, "room.url: is missing"),
     ("room.url", "", "room.url: must be 1 to 2048 visible ASCII characters"),
@@ -157,6 +176,17 @@ BAD = [
     ("room.scenario", "x", "room.scenario: is not a known key"),
     ("room", {"kind": "rehearsal"}, "room.scenario: is missing"),
     ("room", {"kind": "rehearsal", "scenario": ""}, "room.scenario: must not be empty"),
+    ("room", {"kind": "janus"}, "room.url: is missing"),
+    ("room", JANUS | {"url": "http://127.0.0.1"}, "room.url: must be ws://"),
+    ("room", JANUS | {"room": True}, "room.room: must be a whole number"),
+    ("room", JANUS | {"room": 0}, "room.room: 0 is below 1"),
+    ("room", JANUS | {"room": 1.5}, "room.room: must be a whole number"),
+    ("room", JANUS | {"room": 1 << 53}, f"room.room: {1 << 53} is above"),
+    ("room", JANUS | {"pin": ""}, "room.pin: must not be empty"),
+    ("room", JANUS | {"pin": 1234}, "room.pin: must be text"),
+    ("room", JANUS | {"user_id": "name"}, "room.user_id: must be 'id' or 'display'"),
+    ("room", JANUS | {"screen": "("}, "room.screen: is not a regular expression"),
+    ("room", JANUS | {"screen": "x" * 201}, "room.screen: is longer than 200 characters"),
     ("output", "out", "output: must be an object"),
     ("output.directory", "", "output.directory: must be a printable path"),
     ("output.directory", "../out", "output.directory: must not have the parts . or .."),
@@ -304,7 +334,7 @@ def test_the_examples_are_jobs(example: Path) -> None:
 
 def test_the_examples_show_every_layout_and_kind_of_room() -> None:
     jobs = [parse_job_document(example.read_bytes()) for example in EXAMPLES]
-    assert {type(job.room) for job in jobs} == {TestRoomSpec, RehearsalSpec}
+    assert {type(job.room) for job in jobs} == {TestRoomSpec, JanusSpec, RehearsalSpec}
     assert {type(job.mix.layout).__name__ for job in jobs if job.mix.template} == {
         "GalleryLayout",
         "ScreenShareLayout",

@@ -317,6 +317,26 @@ def test_a_new_epoch_has_a_map_of_its_own_and_old_ones_are_forgotten():
     assert clock.capture_ns(CAM, 0, 0) is None
 
 
+def test_how_late_media_comes_is_told_apart_for_sound_and_pictures():
+    """60 ms later than the sound by nature, and both up to 200 ms later than at best."""
+    sender = Sender(jitter_ms=200).run(10)
+    sound_ns, pictures_ns = sender.clock.lateness_ns(10 * S)
+
+    assert sound_ns == pytest.approx(200 * MS, abs=15 * MS)
+    assert pictures_ns == pytest.approx(260 * MS, abs=25 * MS)
+
+
+def test_lateness_is_forgotten_after_some_seconds_and_with_the_stream():
+    sender = Sender(jitter_ms=200, video_extra_ms=0).run(10)
+    sender.jitter_ms = 0
+
+    sender.run(20)
+
+    assert max(sender.clock.lateness_ns(20 * S)) < 10 * MS
+    sender = Sender(jitter_ms=200).run(10)
+    assert sender.clock.lateness_ns(15 * S) == (0, 0)
+
+
 def test_a_removed_track_is_forgotten():
     sender = Sender().run(2)
 

@@ -72,3 +72,18 @@ def test_after_an_outage_the_wait_starts_with_the_confirmation() -> None:
     rule.observe(publisher_present=False, confirmed=True, now_ns=0)
     rule.observe(publisher_present=False, confirmed=False, now_ns=2 * S)
     assert rule.observe(publisher_present=False, confirmed=True, now_ns=60 * S) == 65 * S
+
+
+def test_a_hundred_times_away_from_an_empty_looking_room_is_not_idle() -> None:
+    """Away for longer than the idle time, back with an empty list, filled again just in time."""
+    rule = IdleRule(5)
+    now_ns = 0
+    for _ in range(100):
+        assert rule.observe(publisher_present=True, confirmed=True, now_ns=now_ns) is None
+        for at_s in (1, 4, 7, 9):
+            away_ns = now_ns + at_s * S
+            assert rule.observe(publisher_present=False, confirmed=False, now_ns=away_ns) is None
+        back_ns = now_ns + 10 * S
+        deadline_ns = rule.observe(publisher_present=False, confirmed=True, now_ns=back_ns)
+        assert deadline_ns == back_ns + 5 * S
+        now_ns = back_ns + 4 * S

@@ -83,7 +83,7 @@ def test_a_second_track_takes_no_second_slot() -> None:
     assert roster.gallery_slots() == (ANN,)
 
 
-# --- labels and publishers ------------------------------------------------------------------
+# --- labels ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,6 @@ def test_a_repeated_join_may_bring_a_new_name_and_changes_nothing_else() -> None
     assert roster.label(ANN) == "Ann"
     assert roster.users() == (ANN, BOB)
     assert roster.video(ANN, CAMERA) == "ann-1-camera-1"
-
-
-def test_whoever_may_publish_counts_as_publisher_even_before_the_first_track() -> None:
-    roster = Roster()
-    assert not roster.has_publisher
-    roster.join(somebody("ann"))
-    assert roster.has_publisher
-    roster.leave(ParticipantId("ann-1"))
-    assert not roster.has_publisher
 
 
 # --- tracks ---------------------------------------------------------------------------------
@@ -355,7 +346,6 @@ class AnyRoom(RuleBasedStateMachine):
     def shown_users_are_those_who_published_and_are_here(self) -> None:
         assert set(self.roster.users()) == set(self.shown)
         assert len(self.roster.users()) == len(self.shown)
-        assert self.roster.has_publisher == bool(self.present)
 
     @invariant()
     def the_gallery_seats_the_first_25_and_nobody_twice(self) -> None:

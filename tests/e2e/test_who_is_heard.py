@@ -128,13 +128,21 @@ def test_a_newcomers_first_20_ms_are_heard(tmp_path):
     assert half - 5.0 <= 0.020, f"heard from {half:.4f} s on"
 
 
-def test_silence_stays_silence(tmp_path):
-    scenario = people(
-        2,
-        defaults='[defaults.microphone]\nmode = "silent"\nbeep = false\n'
-        "[defaults.camera]\nfps = 5\n",
-    )
+@pytest.mark.parametrize(
+    "seconds", [60, pytest.param(3600, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
+def test_silence_stays_silence_and_the_sound_has_no_gap(tmp_path, seconds):
+    """Fault table, M17."""
+    scenario = "loop_s = 1\n" + people(
+        2, defaults='[defaults.microphone]\nmode = "silent"\nbeep = false\n'
+    ).replace("colour", "camera = false\ncolour")
 
-    done = rehearse(tmp_path, scenario, template="audio_only", seconds=5)
+    done = rehearse(tmp_path, scenario, template="audio_only", seconds=seconds)
 
-    assert hearing.rms_db(hearing.mono(done.recording.sound())) < -90
+    times_s = np.array(done.recording.audio.times_s)
+    np.testing.assert_allclose(np.diff(times_s), 1024 / 48_000, atol=1e-4)
+    assert done.recording.audio.duration_s == pytest.approx(seconds, abs=0.1)
+    sound = hearing.mono(done.recording.sound())
+    assert np.isfinite(sound).all()
+    assert hearing.rms_db(sound) < -90
+    assert hearing.silences(sound)[0] == pytest.approx((0, seconds), abs=0.1)

@@ -1,21 +1,15 @@
 """A job in virtual time with in-memory media: what ends it, what it survives, what it leaves."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
 from tests.fakes.media import FakeKit
-from tests.fakes.room import FakeRoom, Happening, camera, frame, person
+from tests.fakes.room import camera, frame, person
 from tests.fakes.sink import FakeSink
-from worker.core.layout.geometry import Size
+from tests.support.jobs import SPEC, Run, run, stop_at
 from worker.core.lifecycle import State, StopReason
-from worker.core.spec import GalleryLayout, JobSpec, MixSpec, TestRoomSpec
-from worker.core.template import EncodeTemplate
-from worker.engine.clock import LoopClock
-from worker.engine.job import Job, JobOptions
 from worker.engine.report import report
 from worker.errors import RoomError, RoomRefused
 from worker.ports import (
@@ -26,65 +20,6 @@ from worker.ports import (
     RoomDisconnected,
     TrackPublished,
 )
-from worker.testroom.virtual_loop import run_virtual
-
-FPS = 30
-SPEC = JobSpec(
-    job_id="job",
-    room=TestRoomSpec("ws://127.0.0.1:1/ws"),
-    mix=MixSpec(
-        room_id="room",
-        template=EncodeTemplate(Size(640, 480), FPS, 1000),
-        layout=GalleryLayout(),
-        max_idle_s=5,
-    ),
-    directory=Path("unused"),
-    name="job",
-)
-
-
-@dataclass
-class Run:
-    """A finished job and everything around it."""
-
-    job: Job
-    room: FakeRoom
-    kit: FakeKit
-    error: BaseException | None
-    ended_s: float
-
-
-def run(
-    spec: JobSpec,
-    script: Sequence[tuple[float, Happening]],
-    sinks: Sequence[FakeSink],
-    *,
-    connects: bool = True,
-    during: Callable[[Job], None] | None = None,
-    cancel_at_s: float | None = None,
-) -> Run:
-    async def main() -> Run:
-        loop = asyncio.get_running_loop()
-        clock = LoopClock(loop)
-        room = FakeRoom(clock, script, connects=connects)
-        kit = FakeKit(warnings=FakeKit.warnings)
-        options = JobOptions(connect_timeout_s=10)
-        job = Job(spec, room=room, kit=kit, clock=clock, sinks=sinks, options=options)
-        if during is not None:
-            during(job)
-        error: BaseException | None = None
-        task = asyncio.current_task()
-        assert task is not None
-        if cancel_at_s is not None:
-            loop.call_later(cancel_at_s, task.cancel)
-        try:
-            await job.run()
-        except (Exception, asyncio.CancelledError) as exc:
-            error = exc
-            task.uncancel()
-        return Run(job, room, kit, error, loop.time())
-
-    return run_virtual(main())
 
 
 class SlowSink(FakeSink):
@@ -96,12 +31,6 @@ class SlowSink(FakeSink):
 
 
 HERE = (0.0, ParticipantJoined(person("ada")))
-
-
-def stop_at(at_s: float) -> Callable[[Job], None]:
-    return lambda job: (
-        asyncio.get_running_loop().call_later(at_s, job.stop, StopReason.TENANT_STOP) and None
-    )
 
 
 def test_a_stop_ends_the_recording_at_that_instant_of_the_room():

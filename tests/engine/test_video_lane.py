@@ -4,6 +4,7 @@ import asyncio
 
 from tests.fakes.media import FakeCompositor, FakeVideoEncoder
 from worker.core.layout.geometry import Size
+from worker.core.playoutdelay import PlayoutDelay
 from worker.core.spec import GalleryLayout, MixSpec
 from worker.core.template import EncodeTemplate
 from worker.engine.clock import LoopClock
@@ -46,7 +47,7 @@ def run_lane(stall_s: float) -> tuple[VideoLane, FakeCompositor, FakeVideoEncode
             deliver=deliver,
         )
         lane.end_tick = 300
-        await lane.run(0, 0)
+        await lane.run(0, PlayoutDelay(0, picture_lead_ns=0, sound_lead_ns=0))
         return lane, compositor, encoder
 
     return run_virtual(main())

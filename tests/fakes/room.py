@@ -13,6 +13,7 @@ from worker.core.identity import (
     TrackId,
     UserId,
 )
+from worker.core.layout.geometry import Size
 from worker.errors import RoomError
 from worker.ports import (
     Clock,
@@ -40,7 +41,10 @@ class FakeRoom:
         self._script = script
         self._connects = connects
         self.keyframe_requests: list[TrackId] = []
+        self.wanted_videos: list[Mapping[TrackId, Size]] = []
         self.was_left = False
+        self.wants_delay_ns = 0
+        self.patience_ns = (0, 0)
 
     async def run(self, listener: RoomListener) -> None:
         try:
@@ -60,6 +64,15 @@ class FakeRoom:
 
     def request_keyframe(self, track_id: TrackId) -> None:
         self.keyframe_requests.append(track_id)
+
+    def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
+        self.wanted_videos.append(dict(wanted))
+
+    def wanted_delay_ns(self) -> int:
+        return self.wants_delay_ns
+
+    def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
+        self.patience_ns = (video_ns, audio_ns)
 
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         return {}

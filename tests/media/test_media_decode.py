@@ -3,6 +3,7 @@ import re
 import struct
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from worker.errors import MediaError
 from worker.media.decode import NativeVideoDecoder
 from worker.media.frames import FramePicture
 from worker.ports import EncodedFrame
+from worker.rooms.rtp.vp9_header import join_superframe
 
 SIZE = Size(96, 64)
 VIDEO_CODECS = (Codec.VP8, Codec.VP9, Codec.H264)
@@ -39,6 +41,23 @@ def giant_vp8(width: int, height: int) -> EncodedFrame:
     return encoded(Codec.VP8, bytes(data), keyframe=True)
 
 
+def claiming(data: bytes, codec: Codec, width: int, height: int) -> bytes:
+    """The keyframe *data* with another size in its header."""
+    if codec is Codec.VP8:
+        return data[:6] + struct.pack("<HH", width, height) + data[10:]
+    # 36 bits of a VP9 keyframe come before its size, less one, in 2 x 16 bits.
+    head = int.from_bytes(data[:9], "big")
+    head = head >> 36 << 36 | width - 1 << 20 | height - 1 << 4 | head & 15
+    return head.to_bytes(9, "big") + data[9:]
+
+
+def resident_bytes(*, peak: bool) -> int:
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
+    assert found is not None
+    return 1024 * int(found[1])
+
+
 @pytest.mark.parametrize("codec", VIDEO_CODECS)
 def test_every_frame_comes_out_at_once_and_looks_like_what_was_sent(codec: Codec) -> None:
     decoder = NativeVideoDecoder()
@@ -58,6 +77,27 @@ def test_the_size_may_change_with_a_keyframe_odd_and_tiny_sizes_included(codec: 
             assert picture is not None and picture.size == size
             if size.width > 1:
                 assert difference(picture, tick) < CODING_ERROR
+
+
+def test_of_the_layers_in_a_superframe_the_highest_is_shown() -> None:
+    decoder = NativeVideoDecoder()
+    low = moving_frames(Codec.VP9, SIZE, 2)
+    high = moving_frames(Codec.VP9, Size(192, 128), 2)
+    for tick in range(2):
+        both = join_superframe([low[0].data, high[0].data, *[high[1].data] * tick])
+        picture = decoder.decode(replace(high[0], data=both))
+        assert picture is not None and picture.size == Size(192, 128)
+        assert difference(picture, tick) < CODING_ERROR
+
+
+def test_a_hidden_picture_is_shown_once_it_is_told_to() -> None:
+    key, delta = moving_frames(Codec.VP9, SIZE, 2)
+    decoder = NativeVideoDecoder()
+    hidden = bytes((key.data[0] & ~2,)) + key.data[1:]  # show_frame cleared
+    assert decoder.decode(replace(key, data=hidden)) is None
+    show_first_slot = b"\x88\0"
+    assert difference(decoder.decode(replace(delta, data=show_first_slot)), 0) < CODING_ERROR
+    assert difference(decoder.decode(delta), 1) < CODING_ERROR
 
 
 def test_the_codec_may_change_with_a_keyframe_only() -> None:
@@ -123,6 +163,38 @@ def test_a_picture_that_claims_to_be_giant_is_refused_at_once_and_without_memory
             decoder.decode(frame)
         # The bar is 10 ms; a picture of that size takes seconds.
         assert time.process_time() - started < 0.01
+
+
+@pytest.mark.parametrize(
+    ("codec", "width", "height"),
+    [
+        (Codec.VP8, 16383, 16383),
+        (Codec.VP9, 65536, 65536),
+        (Codec.VP9, 16384, 16384),
+        (Codec.VP9, 65536, 145),
+        (Codec.VP9, 4096, 2312),
+    ],
+)
+def test_a_lie_about_the_size_costs_neither_time_nor_memory(
+    codec: Codec, width: int, height: int
+) -> None:
+    """Each attempt: 10 ms, 10 MB. The receive side refuses these before; this is the next wall."""
+    frame, delta = moving_frames(codec, SIZE, 2)
+    lie = replace(frame, data=claiming(frame.data, codec, width, height), size=None)
+    attempts = [(lie, [])]
+    if codec is Codec.VP9:
+        attempts.append((replace(delta, data=join_superframe([delta.data, lie.data])), [frame]))
+    for attempt, before in attempts:
+        decoder = NativeVideoDecoder()
+        for each in before:
+            decoder.decode(each)
+        resident_before = resident_bytes(peak=False)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
+        started = time.process_time()
+        with pytest.raises(MediaError):
+            decoder.decode(attempt)
+        assert time.process_time() - started < 0.01
+        assert resident_bytes(peak=True) - resident_before < 10_000_000
 
 
 def test_a_picture_with_one_excessive_side_is_refused_after_decoding_too() -> None:

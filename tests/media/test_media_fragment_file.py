@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,9 +7,8 @@ import pytest
 from tests.media.recordings import flash_and_click, strict_complaints
 from worker.errors import DestinationError, InternalError
 from worker.media import mux
-from worker.media.fragment_file import FragmentFile
+from worker.media.fragment_file import FragmentFile, Unit
 from worker.media.mux import Mp4Muxer
-from worker.ports import EncodedPacket, StreamKind
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
@@ -64,24 +64,59 @@ def test_boxes_with_long_sizes_are_understood(tmp_path: Path) -> None:
     file.finish()
 
 
-def test_what_was_finished_may_be_patched_in_place(tmp_path: Path) -> None:
+def test_the_last_box_is_whole_or_not_there_and_then_the_first_may_change(tmp_path: Path) -> None:
     path = tmp_path / "a"
     file = FragmentFile(path)
     file.write(box(b"free", b"") + box(b"free", b"abcd"))
-    file.seek(8)
-    file.write(b"\0\0\0\x0cmdat")
-    assert file.tell() == 16 and file.seek(-8, os.SEEK_CUR) == 8
+    seen: list[bytes] = []
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"\0\0\0\x12moov", b"first", b"", b"last!"):
+            seen.append(path.read_bytes()[20:28])
+            yield piece
+
+    file.append(pieces())
+    assert not any(b"".join(seen))
+    assert path.read_bytes()[20:] == box(b"moov", b"firstlast!")
+    file.patch(8, b"\0\0\0\x0cmdat")
     file.finish()
-    assert path.read_bytes() == box(b"free", b"") + box(b"mdat", b"abcd")
+    assert path.read_bytes() == (
+        box(b"free", b"") + box(b"mdat", b"abcd") + box(b"moov", b"firstlast!")
+    )
 
 
-def test_writing_across_the_end_or_leaving_half_a_box_is_our_own_bug(tmp_path: Path) -> None:
+def test_heads_and_fragments_are_told_once_each_where_they_lie(tmp_path: Path) -> None:
+    file = FragmentFile(tmp_path / "a")
+    head, moof, data = box(b"moov", b"tracks"), box(b"moof", b"times"), box(b"mdat", b"media")
+    file.write(box(b"ftyp", b"") + head + moof)
+    assert file.new_units() == [Unit(head, 8, 22)]
+    file.write(data)
+    [unit] = file.new_units()
+    assert (unit.head, unit.start, unit.is_fragment, unit.media) == (moof, 22, True, range(35, 48))
+    assert file.new_units() == []
+    file.finish()
+
+
+def test_what_another_has_left_is_cut_and_continued(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(box(b"ftyp", b"abcd") + b"torn")
+    file = FragmentFile.continuing(path, 12)
+    file.append(iter([box(b"moov", b"")]))
+    file.finish()
+    assert path.read_bytes() == box(b"ftyp", b"abcd") + box(b"moov", b"")
+    with pytest.raises(DestinationError, match="cannot be opened"):
+        FragmentFile.continuing(tmp_path / "missing", 0)
+
+
+def test_writing_elsewhere_or_leaving_half_a_box_is_our_own_bug(tmp_path: Path) -> None:
     file = FragmentFile(tmp_path / "a")
     file.write(box(b"ftyp", b"abcd"))
-    for position in (8, 13):
+    for position in (0, 8, 13):
         file.seek(position)
         with pytest.raises(InternalError):
             file.write(b"long enough")
+    with pytest.raises(InternalError):
+        file.patch(8, b"longer")
     file.seek(0, os.SEEK_END)
     file.write(b"\0\0\0\x20moov")
     with pytest.raises(InternalError):
@@ -115,25 +150,3 @@ def test_it_does_not_matter_in_which_pieces_ffmpeg_writes(
         monkeypatch.setattr(mux, "_BUFFER_BYTES", buffer_bytes)
     assert (tmp_path / "pieces.mp4").read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert strict_complaints(tmp_path / "pieces.mp4") == ""
-
-
-def test_an_index_that_does_not_fit_the_buffer_is_written_whole(tmp_path: Path) -> None:
-    programme = flash_and_click(1 / 30)
-    video = next(packet for packet in programme.packets if packet.kind is StreamKind.VIDEO)
-    ticks = 20 * 60 * 30
-    muxer = Mp4Muxer(tmp_path / "a.mp4", programme.program)
-    sample = -1024
-    for tick in range(ticks):
-        # Sizes that differ, or the index would be a single number.
-        data = video.data[: 40 + tick % 7]
-        muxer.write(EncodedPacket(StreamKind.VIDEO, data, tick, tick, 1, tick % 60 == 0))
-        while sample < (tick + 1) * 1600:
-            data = b"x" * (1 + sample // 1024 % 3)
-            muxer.write(EncodedPacket(StreamKind.AUDIO, data, sample, sample, 1024, True))
-            sample += 1024
-    muxer.close()
-    data = (tmp_path / "a.mp4").read_bytes()
-    end_of_data = 44 + int.from_bytes(data[44:48], "big")
-    assert data[48:52] == b"mdat" and data[end_of_data + 4 : end_of_data + 8] == b"moov"
-    index_bytes = int.from_bytes(data[end_of_data : end_of_data + 4], "big")
-    assert end_of_data + index_bytes == len(data) and index_bytes > mux._BUFFER_BYTES

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -69,10 +70,15 @@ class Publisher:
         self.tracks = tracks
         self.is_sending = True
         self.is_deaf = False
+        self.dead_sessions: set[str] = set()
+        self.paused: set[str] = set()
         self.offers_garbage = 0
+        self.restarts_ice = False
         self.sessions: dict[str, _Session] = {}
         self.subscribed: list[str] = []
         self.closed: list[str] = []
+        self.wishes: list[dict[str, Any]] = []
+        """What subscribers said of the videos, as it came."""
 
     def listing(self) -> dict[str, Any]:
         return {
@@ -88,6 +94,8 @@ class Publisher:
 
     async def _signal(self, data: dict[str, Any]) -> None:
         session_id = data["session"]
+        if "video" in data:
+            self.wishes.append(data)
         match data["kind"]:
             case "subscribe":
                 self.subscribed.append(session_id)
@@ -130,6 +138,9 @@ class Publisher:
         if self.offers_garbage:
             self.offers_garbage -= 1
             sdp = "garbage"
+        if self.restarts_ice:
+            self.restarts_ice = False
+            sdp = re.sub("(?m)^a=ice-ufrag:.*$", "a=ice-ufrag:anew\r", sdp)
         await self.room.send(
             {
                 "type": "signal",
@@ -151,11 +162,11 @@ class Publisher:
 
     def send_media(self) -> None:
         names = {entry["track"] for entry in self.tracks}
-        for session in self.sessions.values():
-            if not self.is_sending or not session.is_connected:
+        for session_id, session in self.sessions.items():
+            if not self.is_sending or not session.is_connected or session_id in self.dead_sessions:
                 continue
             for name, video in session.video.items():
-                if name in names:
+                if name in names - self.paused:
                     for packet in video.frame(is_keyframe=True):
                         session.peer.send_rtp(packet)
             for name, audio in session.audio.items():
@@ -188,9 +199,9 @@ class ScriptedRoom:
             with suppress(ConnectionError):
                 await socket.send_str(message if isinstance(message, str) else json.dumps(message))
 
-    async def hang_up(self) -> None:
+    async def hang_up(self, code: int = 1000) -> None:
         assert self._socket is not None
-        await self._socket.close()
+        await self._socket.close(code=code)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

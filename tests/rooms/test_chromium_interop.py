@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from playwright.async_api import Page
@@ -12,11 +13,16 @@ from tests.rooms.rtp_material import AudioSender
 from tests.support.browser import chromium
 from worker.core.identity import Codec, Kind, TrackId
 from worker.core.layout.geometry import Size
+from worker.media.decode import NativeVideoDecoder
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.ice import IceSettings
-from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, OfferedMedia
+from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, NegotiatedMedia, OfferedMedia
 from worker.rooms.peer import Peer, PeerState
 from worker.rooms.receive.receiver import PeerReceiver
+from worker.rooms.rtp.packet import RtpPacket, build_rtp, parse_rtp
+from worker.rooms.rtp.red import split_red
+from worker.rooms.rtp.vp9 import Vp9Format, read_descriptor
+from worker.rooms.rtp.vp9_header import split_superframe
 
 DEADLINE_S = 60
 CODECS = """
@@ -36,11 +42,26 @@ PUBLISH = """async () => {
     audio: true, video: { width: 320, height: 240 } });
   const [camera] = media.getVideoTracks();
   const sendonly = { direction: 'sendonly', streams: [media] };
-  pc.addTransceiver(camera.clone(), sendonly).setCodecPreferences(codecs('video', 'VP9'));
+  pc.addTransceiver(camera.clone(), sendonly).setCodecPreferences(codecs('video', 'AV1'));
   pc.createDataChannel('data');
   pc.addTransceiver(media.getAudioTracks()[0], sendonly);
   window.vp8 = pc.addTransceiver(camera, sendonly);
   vp8.setCodecPreferences(codecs('video', 'VP8', 'rtx'));
+  return offer();
+}"""
+PUBLISH_LAYERS = """async () => {
+  window.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  const media = await navigator.mediaDevices.getUserMedia({
+    audio: true, video: { width: 640, height: 480 } });
+  const transceivers = media.getTracks().map((track) => pc.addTransceiver(track, {
+    direction: 'sendonly', streams: [media],
+    sendEncodings: track.kind === 'video' ? [{ scalabilityMode: 'L2T2' }] : [],
+  }));
+  for (const transceiver of transceivers) {
+    transceiver.setCodecPreferences(transceiver.sender.track.kind === 'audio'
+      ? [...codecs('audio', 'red'), ...codecs('audio', 'opus')]
+      : codecs('video', 'VP9', 'rtx'));
+  }
   return offer();
 }"""
 CHANGE = """async () => {
@@ -51,6 +72,24 @@ CHANGE = """async () => {
   return offer();
 }"""
 TAKE_ANSWER = "sdp => pc.setRemoteDescription({ type: 'answer', sdp })"
+PUBLISH_ONE = """async () => {
+  window.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+  const media = await navigator.mediaDevices.getUserMedia({
+    audio: true, video: { width: 1280, height: 720 } });
+  for (const track of media.getTracks()) pc.addTransceiver(track, { direction: 'sendonly' });
+  return offer();
+}"""
+SENDING = """async () => {
+  const stats = [...(await pc.getStats()).values()];
+  const pair = stats.find(({ type, nominated }) => type === 'candidate-pair' && nominated);
+  const video = stats.find(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
+  return {
+    available_bps: pair.availableOutgoingBitrate ?? 0,
+    round_trip_s: pair.currentRoundTripTime ?? 0,
+    limited_by: video.qualityLimitationReason,
+    width: video.frameWidth ?? 0,
+  };
+}"""
 SUBSCRIBE = """async (sdp) => {
   window.pc = new RTCPeerConnection();
   window.streams = [];
@@ -88,6 +127,7 @@ class Receiver:
         self.frames: dict[TrackId, list[EncodedFrame]] = {}
         self.reports: list[SenderReport] = []
         self.statistics: dict[TrackId, TrackStatistics] = {}
+        self.negotiated: Sequence[NegotiatedMedia] = ()
         self.side = PeerReceiver(
             ssrc=77,
             on_frame=lambda frame: self.frames.setdefault(frame.track_id, []).append(frame),
@@ -103,6 +143,7 @@ class Receiver:
 
     async def answer(self, offer: str) -> str:
         result = await self.peer.answer(offer)
+        self.negotiated = result.media
         self.side.set_tracks(
             {TrackId(media.mid): media for media in result.media if media.codecs},
             time.monotonic_ns(),
@@ -114,6 +155,9 @@ class Receiver:
             for compound in self.side.poll(time.monotonic_ns()):
                 self.peer.send_rtcp(compound)
             await asyncio.sleep(0.005)
+
+    def media(self, ssrc: int) -> NegotiatedMedia:
+        return next(media for media in self.negotiated if ssrc in media.ssrcs)
 
     def has(self, codec: Codec, count: int) -> bool:
         return any(
@@ -152,6 +196,128 @@ async def test_chromium_publishes_to_us_changes_its_tracks_and_leaves() -> None:
 
         await page.evaluate("pc.close()")
         await until(lambda: receiver.peer.state is PeerState.CLOSED)
+        poll.cancel()
+    await receiver.peer.close()
+
+
+def sizes_shown(frames: Sequence[EncodedFrame]) -> list[Size]:
+    """The sizes of the pictures, each of which is the fake camera's: one without chroma, green."""
+    decoder = NativeVideoDecoder()
+    sizes = []
+    for frame in frames:
+        picture = decoder.decode(frame)
+        assert picture is not None
+        assert picture.planes.u.mean() < 60
+        sizes.append(picture.size)
+    return sizes
+
+
+def forwarded_in_fewer_layers(
+    receiver: Receiver, packets: Sequence[RtpPacket]
+) -> list[EncodedFrame]:
+    """What is received of *packets* when a server leaves the upper layer out for a while.
+
+    It does so from the sixth picture before the last keyframe up to that keyframe.
+    """
+    *_, keyframe = (p for p in packets if Vp9Format().starts_keyframe(p.payload))
+    times = list(dict.fromkeys(packet.timestamp for packet in packets))
+    at = times.index(keyframe.timestamp)
+    small = set(times[at - 6 : at])
+    frames: list[EncodedFrame] = []
+    side = PeerReceiver(
+        ssrc=1, on_frame=frames.append, on_sender_report=lambda report: None, statistics={}
+    )
+    side.set_tracks({TrackId("camera"): receiver.media(keyframe.ssrc)}, 0)
+    number = 0
+    for packet in packets:
+        layer = read_descriptor(packet.payload)
+        is_small = packet.timestamp in small
+        if is_small and layer.spatial_layer > 0:
+            continue
+        number += 1
+        side.on_rtp(
+            build_rtp(
+                payload_type=packet.payload_type,
+                sequence=number,
+                timestamp=packet.timestamp,
+                ssrc=packet.ssrc,
+                payload=packet.payload,
+                marker=packet.marker or (is_small and layer.ends),
+            ),
+            number * 1_000_000,
+        )
+    return frames
+
+
+@pytest.mark.timeout(120)
+async def test_chromium_publishes_vp9_in_layers_and_redundant_opus() -> None:
+    receiver = Receiver()
+    packets: dict[int, list[RtpPacket]] = {63: [], 98: [], 99: [], 111: []}
+    async with a_page() as page, asyncio.TaskGroup() as tasks:
+        answer = await receiver.answer(await page.evaluate(PUBLISH_LAYERS))
+        assert "profile-id=0" in answer
+        assert "profile-id=1" not in answer and "profile-id=2" not in answer
+        assert "a=fmtp:63 111/111" in answer
+        await page.evaluate(TAKE_ANSWER, answer)
+
+        def note(packet: bytes, arrival_ns: int) -> None:
+            read = parse_rtp(packet)
+            packets[read.payload_type].append(read)
+            receiver.side.on_rtp(packet, arrival_ns)
+
+        receiver.peer.on_rtp = note
+        await receiver.peer.connect()
+        poll = tasks.create_task(receiver.poll())
+        await until(lambda: receiver.has(Codec.VP9, 40) and receiver.has(Codec.OPUS, 100))
+        (camera,) = [f for f in receiver.frames.values() if f[0].codec is Codec.VP9]
+        # At first there is one layer, and the other one comes without a keyframe.
+        await until(lambda: all(len(split_superframe(f.data)) == 2 for f in camera[-8:]))
+        asked_at = len(camera)
+        receiver.side.request_keyframe(camera[0].track_id)
+        await until(lambda: any(frame.keyframe for frame in camera[asked_at:]))
+        await page.evaluate("pc.close()")
+        await until(lambda: receiver.peer.state is PeerState.CLOSED)
+        poll.cancel()
+    await receiver.peer.close()
+
+    assert camera[0].keyframe
+    sizes = sizes_shown(camera)
+    assert all(frame.size in (None, size) for frame, size in zip(camera, sizes, strict=True))
+    switched = forwarded_in_fewer_layers(receiver, packets[98])
+    assert [frame.rtp_timestamp for frame in switched] == [f.rtp_timestamp for f in camera]
+    changes = [(a, b) for a, b in pairwise(sizes_shown(switched)) if a != b]
+    print("layers left out and back:", changes)
+    (down, up) = changes[-2:]
+    assert down == up[::-1]
+    assert down[0].width == 2 * down[1].width
+
+    redundant = [split_red(packet.payload) for packet in packets[63]]
+    assert any(len(blocks) > 1 for blocks in redundant)
+    (voice,) = [f for f in receiver.frames.values() if f[0].codec is Codec.OPUS]
+    timestamps = [frame.rtp_timestamp for frame in voice]
+    assert len(set(timestamps)) == len(timestamps), "copies of what had come are left out"
+    statistics = receiver.statistics[voice[0].track_id]
+    assert (statistics.packets_discarded, statistics.packets_duplicated) == (0, 0)
+
+
+@pytest.mark.timeout(120)
+async def test_chromium_speeds_up_on_our_transport_feedback() -> None:
+    """Without feedback it would stay at its first guess of 300 kbit/s, a small picture."""
+    receiver = Receiver()
+    async with a_page() as page, asyncio.TaskGroup() as tasks:
+        offer = await page.evaluate(PUBLISH_ONE)
+        assert "transport-cc" in offer and "goog-remb" in offer
+        answer = await receiver.answer(offer)
+        assert "transport-cc" in answer and "goog-remb" not in answer
+        await page.evaluate(TAKE_ANSWER, answer)
+        await receiver.peer.connect()
+        poll = tasks.create_task(receiver.poll())
+        sending = {"available_bps": 0}
+        while sending["available_bps"] < 1_500_000 or sending["width"] < 1280:
+            await asyncio.sleep(0.2)
+            sending = await page.evaluate(SENDING)
+        print(sending)
+        assert sending["limited_by"] != "bandwidth"
         poll.cancel()
     await receiver.peer.close()
 

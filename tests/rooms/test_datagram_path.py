@@ -1,26 +1,33 @@
 """The per-packet path with stand-ins for ICE and libsrtp: what is taken, dropped and counted."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from worker.core.timing import NS_PER_S
+from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.rooms import datagrams
 from worker.rooms.datagrams import (
+    CHECKS_PER_S,
+    DTLS_BURST_S,
+    DTLS_PER_S,
     MAX_EARLY_DATAGRAMS,
     MAX_PENDING_DTLS,
     MAX_SSRCS,
+    PACKETS_PER_S,
     DatagramPath,
 )
 
 THEM = ("192.0.2.1", 5000)
 STRANGER = ("192.0.2.66", 666)
 DTLS = b"\x16\xfe\xfd" + bytes(20)
+CHECK = b"\0\1" + bytes(18) + b"\0\6\0\7us:them"
 
 
 class FakeIce:
     def __init__(self) -> None:
         self.dtls: list[bytes] = []
+        self.is_full = False
 
     def is_validated(self, address: tuple[str, int]) -> bool:
         return address == THEM
@@ -30,6 +37,12 @@ class FakeIce:
 
     def pending_dtls(self) -> int:
         return len(self.dtls)
+
+    def is_named_in(self, request: bytes) -> bool:
+        return b"us:" in request
+
+    def has_room_for(self, address: tuple[str, int]) -> bool:
+        return not self.is_full
 
     def feed_dtls(self, datagram: bytes) -> None:
         self.dtls.append(datagram)
@@ -60,6 +73,7 @@ class Bench:
         self.srtp: Any = FakeSrtp()
         self.rtp: list[tuple[bytes, int]] = []
         self.rtcp: list[bytes] = []
+        self.protocol: Any = SimpleNamespace(transactions={b"we asked it.": None})
         self.path = DatagramPath(
             self.ice,
             clock_ns=lambda: self.now_ns,
@@ -68,8 +82,7 @@ class Bench:
         )
 
     def receive(self, datagram: bytes, address: Any = THEM) -> None:
-        protocol: Any = None
-        self.path.receive(protocol, datagram, address)
+        self.path.receive(self.protocol, datagram, address)
 
     def open(self) -> "Bench":
         self.path.open(self.srtp)
@@ -179,8 +192,101 @@ def test_stun_that_the_library_chokes_on_is_contained(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(datagrams, "feed_stun", choke)
     bench = Bench()
-    bench.receive(b"\0\1\0\0" + bytes(16))
+    bench.receive(CHECK)
     assert bench.path.counters.faults == 1
+
+
+@pytest.fixture
+def stun(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What aioice is given."""
+    fed: list[bytes] = []
+    monkeypatch.setattr(
+        datagrams, "feed_stun", lambda protocol, datagram, address: fed.append(datagram)
+    )
+    return fed
+
+
+def test_checks_that_name_us_and_answers_we_wait_for_reach_the_library(stun: list[bytes]) -> None:
+    bench = Bench()
+    for kind in (b"\1\1", b"\1\x11"):
+        bench.receive(kind + bytes(6) + b"we asked it." + bytes(8), STRANGER)
+    bench.receive(CHECK, STRANGER)
+    assert len(stun) == 3
+
+
+@pytest.mark.parametrize(
+    ("datagram", "counter"),
+    [
+        (b"\0", "malformed"),
+        (b"\0\1" + bytes(17), "malformed"),
+        (b"\0\1" + bytes(40), "stray"),
+        (b"\0\1" + bytes(18) + b"\0\6\0\7them:us", "stray"),
+        (b"\1\1" + bytes(6) + b"never asked." + bytes(8), "stray"),
+        (b"\0\x11" + bytes(18) + b"\0\6\0\7us:them", "stray"),  # an indication
+        (b"\0\3" + bytes(18) + b"\0\6\0\7us:them", "stray"),  # TURN: an allocation
+    ],
+)
+def test_stun_of_strangers_is_not_even_parsed(
+    stun: list[bytes], datagram: bytes, counter: str
+) -> None:
+    bench = Bench()
+    bench.receive(datagram, STRANGER)
+    assert getattr(bench.path.counters, counter) == 1
+    assert stun == []
+
+
+def test_checks_in_masses_are_dropped(stun: list[bytes]) -> None:
+    bench = Bench()
+    for index in range(10_000):
+        bench.now_ns = index * NS_PER_MS
+        bench.receive(CHECK)
+    assert 10 * CHECKS_PER_S <= len(stun) <= 12 * CHECKS_PER_S
+    assert bench.path.counters.over_budget == 10_000 - len(stun)
+
+
+def test_no_more_addresses_are_learnt_than_there_is_room_for(stun: list[bytes]) -> None:
+    bench = Bench()
+    bench.ice.is_full = True
+    bench.receive(CHECK, STRANGER)
+    assert (stun, bench.path.counters.over_limit) == ([], 1)
+
+
+def test_dtls_in_masses_is_dropped() -> None:
+    bench = Bench().open()
+    taken = 0
+    for index in range(20_000):
+        bench.now_ns = index * NS_PER_MS
+        bench.receive(DTLS)
+        taken += len(bench.ice.dtls)
+        bench.ice.dtls.clear()
+    assert 20 * DTLS_PER_S <= taken <= (20 + DTLS_BURST_S) * DTLS_PER_S + 1
+
+
+@pytest.mark.parametrize("tracks", [1, 2, 7])
+def test_more_packets_than_so_many_tracks_need_are_dropped_unread(tracks: int) -> None:
+    bench = Bench().open()
+    bench.path.expect(tracks)
+    for index in range(100_000):
+        bench.now_ns = index * NS_PER_S // 50_000
+        bench.receive(rtp())
+    assert len(bench.rtp) == pytest.approx(3 * PACKETS_PER_S * tracks, rel=0.01)
+    assert bench.path.counters.over_budget == 100_000 - len(bench.rtp)
+    assert bench.path.counters.faults == 0
+
+
+def test_a_second_of_packets_held_up_on_the_way_is_taken_whole() -> None:
+    bench = Bench().open()
+    bench.path.expect(2)
+    for _ in range(2 * PACKETS_PER_S):
+        bench.receive(rtp())
+    assert bench.path.counters.over_budget == 0
+
+
+def test_the_arrival_told_by_the_reader_is_kept() -> None:
+    bench = Bench()
+    bench.path.receive(bench.protocol, rtp(), THEM, 5)
+    bench.open().path.receive(bench.protocol, rtp(), THEM, 7)
+    assert [arrival_ns for _, arrival_ns in bench.rtp] == [5, 7]
 
 
 def test_a_closed_path_delivers_nothing() -> None:

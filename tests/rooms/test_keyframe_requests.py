@@ -54,3 +54,20 @@ def test_a_publisher_that_never_answers_is_asked_less_often() -> None:
     requests.satisfied()
     requests.need(30_000 * MS)
     assert taken(requests, 30_000, 33_000) == [30_000, 31_000, 32_000]
+
+
+def test_a_need_that_was_met_by_repair_is_asked_for_no_more() -> None:
+    requests = KeyframeRequests()
+    requests.need(0)
+    assert taken(requests, 0, 500) == [0]
+    requests.withdraw()
+    assert taken(requests, 500, 5000) == []
+    requests.need(5000 * MS)
+    assert taken(requests, 5000, 6500) == [5000, 6000]
+
+
+def test_repair_does_not_serve_who_asked_for_a_keyframe_itself() -> None:
+    requests = KeyframeRequests()
+    requests.ask()
+    requests.withdraw()
+    assert taken(requests, 0, 3000) == [0]

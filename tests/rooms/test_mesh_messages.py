@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.identity import Kind, Source
+from worker.core.layout.geometry import Size
 from worker.rooms.mesh_messages import (
     BadMessage,
     Joined,
@@ -21,6 +22,7 @@ from worker.rooms.mesh_messages import (
     join_message,
     parse_message,
     subscribe_message,
+    want_message,
 )
 
 TRACK = {"track": "{a-b}", "kind": "video", "source": "camera", "muted": False}
@@ -34,6 +36,10 @@ LISTED = ListedParticipant(
     ("document", "message"),
     [
         ({"type": "welcome", "id": "me", "participants": [ALICE]}, Welcome((LISTED,))),
+        (
+            {"type": "welcome", "id": "me", "participants": [], "resume": "s", "resumed": True},
+            Welcome((), "s", is_resumed=True),
+        ),
         ({"type": "refused", "reason": "full"}, Refused("full")),
         ({"type": "joined", "participant": ALICE}, Joined(LISTED)),
         ({"type": "left", "id": "p1"}, Left("p1")),
@@ -69,7 +75,10 @@ def test_every_message_of_the_protocol_is_understood(document: object, message: 
         '{"type": 5}',
         "[" * 100_000,
         '{"type": "welcome"}',
-        '{"type": "welcome", "participants": [5]}',
+        '{"type": "left", "id": "p1", "x": NaN}',
+        '{"type": "left", "id": "p1", "x": -Infinity}',
+        '{"type": "left", "id": "p1", "x": ' + "9" * 5000 + "}",
+        '{"type": "welcome", "participants": [], "resume": 5}',
         '{"type": "left", "id": ""}',
         '{"type": "left", "id": "a b"}',
         '{"type": "left", "id": {}}',
@@ -86,6 +95,20 @@ def test_every_message_of_the_protocol_is_understood(document: object, message: 
 def test_what_is_not_of_the_protocol_is_refused(text: str) -> None:
     with pytest.raises(BadMessage):
         parse_message(text)
+
+
+def test_one_unreadable_participant_does_not_keep_us_out() -> None:
+    listed = [5, {**ALICE, "id": ""}, ALICE, {**ALICE, "tracks": "x"}]
+    message = parse_message(json.dumps({"type": "welcome", "participants": listed}))
+    assert message == Welcome((LISTED,))
+
+
+def test_half_a_character_in_a_name_does_not_reach_the_result() -> None:
+    message = parse_message(
+        json.dumps({"type": "joined", "participant": {**ALICE, "name": "A\ud800da"}})
+    )
+    assert isinstance(message, Joined)
+    assert message.participant.display_name == "A?da"
 
 
 def test_a_track_listed_twice_counts_once_and_long_names_are_cut() -> None:
@@ -134,12 +157,24 @@ def test_our_own_messages_have_the_agreed_form() -> None:
         "user_id": "u",
         "name": "n",
         "role": "subscriber",
+        "resume": "",
     }
-    assert json.loads(join_message(room_id="r", user_id="u", name="n", token="t"))["token"] == "t"
+    again = join_message(room_id="r", user_id="u", name="n", token="t", resume="s")
+    assert json.loads(again)["token"] == "t"
+    assert json.loads(again)["resume"] == "s"
     assert json.loads(subscribe_message("p1", "s")) == {
         "type": "signal",
         "to": "p1",
         "data": {"kind": "subscribe", "session": "s"},
+    }
+    wanted = {"{a-b}": Size(320, 180)}
+    video = {"{a-b}": [320, 180]}
+    assert json.loads(subscribe_message("p1", "s", wanted))["data"]["video"] == video
+    assert json.loads(subscribe_message("p1", "s", {}))["data"]["video"] == {}
+    assert json.loads(want_message("p1", "s", wanted))["data"] == {
+        "kind": "want",
+        "session": "s",
+        "video": video,
     }
     assert json.loads(answer_message("p1", "s", "v=0"))["data"] == {
         "kind": "answer",

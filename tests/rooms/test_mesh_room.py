@@ -24,6 +24,7 @@ from worker.core.identity import (
     TrackId,
     UserId,
 )
+from worker.core.layout.geometry import Size
 from worker.errors import RoomError, RoomRefused
 from worker.ports import (
     ParticipantJoined,
@@ -34,7 +35,7 @@ from worker.ports import (
     TrackMuted,
     TrackPublished,
 )
-from worker.rooms import signalling, subscription
+from worker.rooms import signalling, silence, subscription
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh import MeshRoom
 
@@ -92,6 +93,7 @@ async def test_who_is_there_is_told_and_their_media_arrives() -> None:
                 "user_id": "recorder",
                 "name": "mixworker",
                 "role": "subscriber",
+                "resume": "",
             }
         ]
 
@@ -187,6 +189,38 @@ async def test_media_goes_on_while_signalling_is_away_and_nobody_is_announced_tw
             assert max(gaps) < 500_000_000
 
 
+async def test_a_publisher_that_restarts_ice_gets_a_new_session_and_no_frame_is_missed() -> None:
+    async with scripted_room() as room:
+        publisher = room.add("p1", CAMERA, MICROPHONE)
+        async with joined(room) as (_, ear):
+            await until(lambda: heard(ear, CAM, MIC))
+            publisher.restarts_ice = True
+            await publisher.offer(publisher.subscribed[0])
+            await until(lambda: {f.track_id for f in ear.frames if f.epoch > 0} == {CAM, MIC})
+            await until(lambda: publisher.closed == publisher.subscribed[:1])
+            assert len(publisher.subscribed) == 2
+            for track_id in (CAM, MIC):
+                arrivals = [f.arrival_ns for f in ear.frames if f.track_id == track_id]
+                gaps = [b - a for a, b in zip(arrivals, arrivals[1:], strict=False)]
+                assert max(gaps) < 500_000_000
+
+
+async def test_a_room_that_throws_us_out_is_joined_again_as_somebody_new() -> None:
+    """As with a duplicate identity: our place is gone, the publishers are told that we left."""
+    async with scripted_room() as room:
+        publisher = room.add("p1", MICROPHONE)
+        async with joined(room) as (_, ear):
+            await until(lambda: heard(ear, MIC))
+            await room.hang_up(4001)
+            await until(lambda: len(room.joins) == 2)
+            await until(lambda: ear.frames[-1].epoch > 0)
+            assert len(publisher.subscribed) == 2
+            assert sum(isinstance(event, ParticipantJoined) for event in ear.events) == 1
+            arrivals = [frame.arrival_ns for frame in ear.frames]
+            gaps = [b - a for a, b in zip(arrivals, arrivals[1:], strict=False)]
+            assert max(gaps) < 500_000_000
+
+
 async def test_who_left_and_came_while_signalling_was_away_is_told_afterwards() -> None:
     async with scripted_room() as room:
         room.add("p1", MICROPHONE)
@@ -237,18 +271,86 @@ async def test_a_session_the_publisher_closes_by_signal_is_made_again() -> None:
 async def test_a_silent_connection_is_replaced_and_a_muted_one_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(subscription, "SILENT_SESSION_NS", 300_000_000)
+    monkeypatch.setattr(silence, "SILENT_SESSION_NS", 300_000_000)
     monkeypatch.setattr(subscription, "WATCH_INTERVAL_S", 0.05)
     async with scripted_room() as room:
         silent, muted = room.add("p1", MICROPHONE), room.add("p2", MICROPHONE)
         async with joined(room) as (_, ear):
             await until(lambda: heard(ear, MIC, TrackId("p2/mic")))
             await muted.change_tracks([{**MICROPHONE, "muted": True}])
-            silent.is_sending = muted.is_sending = False
-            await until(lambda: len(silent.subscribed) == 2)
-            silent.is_sending = True
+            silent.dead_sessions.add(silent.subscribed[0])
+            muted.is_sending = False
             await until(lambda: ear.frames[-1].epoch > 0)
+            await until(lambda: silent.closed == silent.subscribed[:1])
+            assert len(silent.subscribed) == 2
             assert len(muted.subscribed) == 1
+
+
+async def test_a_session_that_comes_back_to_life_is_kept_and_the_attempt_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "SILENT_SESSION_NS", 300_000_000)
+    monkeypatch.setattr(subscription, "WATCH_INTERVAL_S", 0.05)
+    async with scripted_room() as room:
+        publisher = room.add("p1", MICROPHONE)
+        async with joined(room) as (_, ear):
+            await until(lambda: heard(ear, MIC))
+            publisher.is_deaf = True
+            publisher.is_sending = False
+            await until(lambda: len(publisher.subscribed) == 2)
+            count = len(ear.frames)
+            publisher.is_sending = True
+            await until(lambda: publisher.closed == publisher.subscribed[1:])
+            await until(lambda: len(ear.frames) > count + 20)
+            assert {frame.epoch for frame in ear.frames} == {0}
+            assert len(publisher.subscribed) == 2
+
+
+async def test_a_publisher_is_told_which_videos_are_looked_at() -> None:
+    async with scripted_room() as room:
+        publisher = room.add("p1", CAMERA, MICROPHONE)
+        async with joined(room) as (mesh, ear):
+            await until(lambda: heard(ear, CAM, MIC))
+            assert publisher.wishes == []
+            mesh.want_video({CAM: Size(320, 180), TrackId("p2/cam"): Size(64, 64)})
+            await until(lambda: len(publisher.wishes) == 1)
+            mesh.want_video({CAM: Size(320, 180)})
+            mesh.want_video({})
+            await until(lambda: len(publisher.wishes) == 2)
+            session = publisher.subscribed[0]
+            assert publisher.wishes == [
+                {"kind": "want", "session": session, "video": {"cam": [320, 180]}},
+                {"kind": "want", "session": session, "video": {}},
+            ]
+            late = room.add("p3", CAMERA)
+            mesh.want_video({TrackId("p3/cam"): Size(64, 64)})
+            await room.send({"type": "joined", "participant": late.listing()})
+            await until(lambda: heard(ear, TrackId("p3/cam")))
+            assert [wish["kind"] for wish in late.wishes] == ["subscribe"]
+            assert late.wishes[0]["video"] == {"cam": [64, 64]}
+
+
+async def test_nothing_comes_of_a_video_nobody_looks_at_and_nobody_takes_it_for_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "SILENT_SESSION_NS", 300_000_000)
+    monkeypatch.setattr(silence, "DEAD_TRACK_NS", 300_000_000)
+    monkeypatch.setattr(subscription, "WATCH_INTERVAL_S", 0.05)
+    async with scripted_room() as room:
+        publisher = room.add("p1", CAMERA)
+        obstinate = room.add("p2", CAMERA)
+        async with joined(room) as (mesh, ear):
+            await until(lambda: heard(ear, CAM, TrackId("p2/cam")))
+            mesh.want_video({})
+            await until(lambda: bool(publisher.wishes))
+            publisher.paused.add("cam")
+            del ear.frames[:]
+            await asyncio.sleep(1)
+            assert ear.frames == []
+            mesh.want_video({CAM: Size(64, 64), TrackId("p2/cam"): Size(64, 64)})
+            publisher.paused.clear()
+            await until(lambda: heard(ear, CAM, TrackId("p2/cam")))
+            assert len(publisher.subscribed) == len(obstinate.subscribed) == 1
 
 
 async def test_a_bad_offer_is_answered_by_trying_again() -> None:

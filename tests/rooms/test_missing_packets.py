@@ -59,19 +59,75 @@ def test_a_round_trip_near_the_deadline_is_met_by_asking_early_and_often() -> No
     packets.due(5 * MS)
     packets.arrived(1, 355 * MS)
     packets.notice(3, 4, 400 * MS)
-    assert [now for now in range(400, 850) if packets.due(now * MS)] == [405, 445, 485, 525]
+    assert [now for now in range(400, 850) if packets.due(now * MS)] == [405, 455, 505]
 
 
-def test_a_lost_request_hardly_moves_the_estimate() -> None:
+def test_with_more_time_requests_are_a_round_trip_apart() -> None:
+    packets = missing()
+    packets.give_up_ns = 1350 * MS
+    packets.notice(1, 2, 0)
+    packets.due(5 * MS)
+    packets.arrived(1, 405 * MS)
+    packets.notice(3, 4, 1000 * MS)
+    assert [now for now in range(1000, 2400) if packets.due(now * MS)] == [1005, 1405, 1805]
+
+
+def test_lost_requests_do_not_move_the_estimate() -> None:
     packets = missing()
     for sequence, answered_ms in ((1, 60), (3, 220), (5, 220)):
         began_ms = sequence * 1000
         packets.notice(sequence, sequence + 1, began_ms * MS)
         packets.due((began_ms + 5) * MS)
         packets.arrived(sequence, (began_ms + 5 + answered_ms) * MS)
-    packets.notice(7, 8, 9000 * MS)
-    asked = [now for now in range(9000, 9100) if packets.due(now * MS)]
-    assert asked == [9005, 9085]  # 60 ms and two sixteenths of 160
+    assert packets.round_trip_ns == 60 * MS
+
+
+def test_a_path_that_became_longer_is_noticed() -> None:
+    packets = missing()
+    for sequence in range(1, 36, 2):
+        answered_ms = 60 if sequence == 1 else 200
+        packets.notice(sequence, sequence + 1, sequence * 1000 * MS)
+        packets.due((sequence * 1000 + 5) * MS)
+        packets.arrived(sequence, (sequence * 1000 + 5 + answered_ms) * MS)
+    assert packets.round_trip_ns == 200 * MS
+
+
+def test_with_rtx_a_late_original_is_no_answer() -> None:
+    packets = missing()
+    packets.notice(1, 2, 0)
+    packets.due(5 * MS)
+    assert packets.arrived(1, 65 * MS, is_retransmission=True)
+    packets.notice(3, 4, 1000 * MS)
+    packets.due(1005 * MS)
+    assert not packets.arrived(3, 1015 * MS), "asked for, but it had only been overtaken"
+    assert packets.round_trip_ns == 60 * MS
+
+
+def test_what_is_asked_for_in_vain_becomes_hopeless_long_before_it_is_given_up() -> None:
+    packets = missing()
+    assert not packets.is_hopeless(0)
+    packets.notice(1, 2, 0)
+    assert not packets.is_hopeless(249 * MS)
+    assert packets.is_hopeless(250 * MS)
+    assert packets.overdue(250 * MS) == []
+
+
+def test_on_a_long_round_trip_an_answer_is_given_its_time() -> None:
+    packets = missing()
+    packets.give_up_ns = 1350 * MS
+    packets.notice(1, 2, 0)
+    packets.due(5 * MS)
+    packets.arrived(1, 405 * MS)
+    packets.notice(3, 4, 1000 * MS)
+    assert not packets.is_hopeless(1999 * MS)
+    assert packets.is_hopeless(2000 * MS)
+
+
+def test_what_nobody_can_be_asked_for_is_hopeless_once_it_is_not_merely_overtaken() -> None:
+    packets = MissingPackets(wants_requests=False, give_up_ns=450 * MS)
+    packets.notice(1, 2, 0)
+    assert not packets.is_hopeless(59 * MS)
+    assert packets.is_hopeless(60 * MS)
 
 
 def test_packets_are_overdue_at_the_deadline_oldest_first() -> None:

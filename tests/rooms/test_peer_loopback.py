@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,11 +14,13 @@ from worker.core.identity import Codec, Kind
 from worker.rooms.ice import IceSettings
 from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, OfferedMedia
 from worker.rooms.peer import Peer, PeerFailed, PeerState
+from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
 from worker.rooms.rtp.rtcp import build_pli
 from worker.rooms.sdp import BadSdp
 
 ICE = IceSettings(host_addresses=("127.0.0.1",))
 DEADLINE_S = 10
+IS_BATCHED = False
 OPUS = MediaCodec(111, Codec.OPUS, parameters="minptime=10;useinbandfec=1")
 VP8 = MediaCodec(96, Codec.VP8, 97, ("nack", "nack pli"))
 MICROPHONE = OfferedMedia("0", Kind.AUDIO, (OPUS,), 1000, extensions={MID_URI: 4})
@@ -26,10 +28,19 @@ CAMERA = OfferedMedia("1", Kind.VIDEO, (VP8,), 2000, 2001, extensions={MID_URI: 
 SCREEN = OfferedMedia("2", Kind.VIDEO, (VP8,), 3000)
 
 
+@pytest.fixture(params=["one by one", "batched"], autouse=True)
+def receiver_reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test once with asyncio reading the receiver's sockets and once with our reader."""
+    reads: str = request.param
+    monkeypatch.setattr(f"{__name__}.IS_BATCHED", reads == "batched")
+    return reads
+
+
 @dataclass
 class End:
     """A peer and what came to it."""
 
+    reader: DatagramReader | None = None
     rtp: list[tuple[bytes, int]] = field(default_factory=list)
     rtcp: list[tuple[bytes, int]] = field(default_factory=list)
     states: list[PeerState] = field(default_factory=list)
@@ -41,18 +52,34 @@ class End:
             on_rtp=lambda packet, arrival_ns: self.rtp.append((packet, arrival_ns)),
             on_rtcp=lambda packet, arrival_ns: self.rtcp.append((packet, arrival_ns)),
             on_state=self.states.append,
+            reader=self.reader,
         )
+
+    async def read(self) -> None:
+        """What a room does all the time."""
+        assert self.reader is not None
+        while True:
+            await asyncio.sleep(READ_INTERVAL_S)
+            self.reader.read()
 
 
 @asynccontextmanager
 async def ends() -> AsyncIterator[tuple[End, End]]:
-    sender, receiver = End(), End()
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            yield sender, receiver
-    finally:
-        await sender.peer.close()
-        await receiver.peer.close()
+    reader = DatagramReader.where_available(time.monotonic_ns) if IS_BATCHED else None
+    assert (reader is not None) == IS_BATCHED
+    sender, receiver = End(), End(reader)
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(receiver.read()) if reader is not None else None
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                yield sender, receiver
+        finally:
+            await sender.peer.close()
+            await receiver.peer.close()
+            if reading is not None:
+                reading.cancel()
+            if reader is not None:
+                reader.close()
 
 
 async def connect(sender: End, receiver: End, *media: OfferedMedia) -> None:
@@ -273,6 +300,21 @@ async def test_a_transport_that_dies_ends_the_peer_and_frees_its_sockets() -> No
         await until(lambda: receiver.peer.state in (PeerState.FAILED, PeerState.CLOSED))
         receiver.peer.send_rtcp(build_pli(1, 2))
         assert receiver.peer.counters.unsendable == 1
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_who_is_cancelled_while_closing_a_peer_is_cancelled(steps: int) -> None:
+    async with ends() as (sender, receiver):
+        await connect(sender, receiver, MICROPHONE)
+        closing = asyncio.create_task(receiver.peer.close())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        is_too_late = not closing.cancel()
+        with suppress(asyncio.CancelledError):
+            await closing
+        assert closing.cancelled() or is_too_late
+        transports = [entry.transport for entry in receiver.peer._internals._connection._protocols]
+        assert steps == 0 or all(transport.is_closing() for transport in transports)
 
 
 async def test_a_packet_too_large_to_send_is_counted() -> None:

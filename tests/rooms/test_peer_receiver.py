@@ -21,6 +21,7 @@ from worker.core.layout.geometry import Size
 from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.media import MediaCodec
+from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.receiver import PeerReceiver
 from worker.rooms.rtp.h264 import packetise_h264
 from worker.rooms.rtp.rtcp import (
@@ -48,11 +49,13 @@ class Bench:
         self.reports: list[SenderReport] = []
         self.sent: list[tuple[int, RtcpPacket]] = []
         self.all_statistics: dict[TrackId, TrackStatistics] = {}
+        self.patience = Patience()
         self.receiver = PeerReceiver(
             ssrc=1,
             on_frame=self.frames.append,
             on_sender_report=self.reports.append,
             statistics=self.all_statistics,
+            patience=self.patience,
         )
         self.receiver.set_tracks({CAMERA: VIDEO, MICROPHONE: AUDIO}, self.now_ns)
 
@@ -136,17 +139,45 @@ def test_a_lost_retransmission_is_asked_for_again_until_the_deadline() -> None:
     assert bench.statistics.frames_dropped == 1
 
 
-def test_after_giving_up_a_keyframe_is_asked_for_at_once_then_every_second() -> None:
+def test_a_keyframe_is_asked_for_while_repair_looks_hopeless_then_every_second() -> None:
     bench, sender = Bench(), VideoSender()
     bench.feed(sender.frame(is_keyframe=True))
     lost = sender.frame()
     bench.feed([lost[0], lost[2]]).wait(2600)
-    assert bench.requests() == [450, 1450, 2450]
+    assert bench.requests() == [250, 1250, 2250]
     bench.feed(sender.frame())
     assert bench.shown == [0]
     bench.feed(sender.frame(is_keyframe=True)).wait(2000)
     assert bench.shown == [0, 3]
     assert len(bench.requests()) == 3
+
+
+def test_a_late_repair_ends_the_requests_and_needs_no_keyframe() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.feed(sender.frame(is_keyframe=True))
+    lost = sender.frame()
+    bench.feed([lost[0], lost[2]]).wait(300).feed([sender.rtx(lost[1])]).wait(3000)
+    assert bench.shown == [0, 1]
+    assert bench.requests() == [250]
+
+
+def test_a_room_that_can_wait_longer_gives_up_later() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.patience.set_limits(video_ns=1350 * MS, audio_ns=1000 * MS)
+    bench.feed(sender.frame(is_keyframe=True))
+    lost = sender.frame()
+    bench.feed([lost[0], lost[2]]).wait(1300)
+    bench.feed([sender.rtx(lost[1])])
+    assert bench.shown == [0, 1]
+
+
+def test_answers_tell_the_room_what_delay_repairs_need() -> None:
+    bench, sender = Bench(), VideoSender()
+    assert bench.patience.wanted_delay_ns == 0
+    bench.feed(sender.frame(is_keyframe=True))
+    lost = sender.frame()
+    bench.feed([lost[0], lost[2]]).wait(405).feed([sender.rtx(lost[1])])
+    assert bench.patience.wanted_delay_ns == (3 * 400 + 150) * MS
 
 
 def test_a_packet_that_comes_after_it_was_given_up_is_discarded() -> None:

@@ -11,6 +11,7 @@ from tests.rooms.rtp_material import VIDEO, VideoSender, frame_number
 from worker.core.identity import TrackId
 from worker.core.timing import NS_PER_MS
 from worker.ports import EncodedFrame, TrackStatistics
+from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.receiver import PeerReceiver
 from worker.rooms.rtp.rtcp import NackPacket, PliPacket, parse_rtcp
 
@@ -27,6 +28,7 @@ class Network:
     jitter_ms: int = 0
     duplicates: float = 0.0
     outage_ms: tuple[int, int] = (0, 0)
+    patience_ms: int = 450
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ def simulate(network: Network, seed: int) -> Outcome:
         on_frame=frames.append,
         on_sender_report=lambda report: None,
         statistics=statistics,
+        patience=Patience(video_ns=network.patience_ms * MS),
     )
     receiver.set_tracks({CAMERA: VIDEO}, 0)
     order = count()
@@ -116,8 +119,9 @@ def simulate(network: Network, seed: int) -> Outcome:
         (Network(loss=0.10), 0.99, 700),
         (Network(loss=0.20), 0.97, 1500),
         (Network(jitter_ms=100, duplicates=0.1), 0.99, 200),
-        (Network(loss=0.05, delay_ms=200), 0.85, 2500),
-        (Network(loss=0.30, jitter_ms=50, duplicates=0.1), 0.80, 4000),
+        (Network(loss=0.05, delay_ms=200), 0.83, 2500),
+        (Network(loss=0.05, delay_ms=200, patience_ms=1350), 0.96, 1300),
+        (Network(loss=0.30, jitter_ms=50, duplicates=0.1), 0.70, 4000),
         (Network(outage_ms=(5000, 5500)), 0.995, 700),
         (Network(outage_ms=(5000, 9000)), 0.84, 5200),
     ],

@@ -27,7 +27,10 @@ def test_a_chromium_offer_is_read() -> None:
     assert description.bundle == ("0", "1")
     assert description.has_mixed_extensions
     assert (audio.kind, audio.mid, audio.direction) == (Kind.AUDIO, "0", "sendonly")
-    assert audio.codecs == (MediaCodec(111, Codec.OPUS, parameters="minptime=10;useinbandfec=1"),)
+    (opus,) = audio.codecs
+    assert (opus.payload_type, opus.codec) == (111, Codec.OPUS)
+    assert opus.parameters == "minptime=10;useinbandfec=1"
+    assert (opus.red_payload_type, opus.is_red_preferred) == (63, False)
     assert audio.ssrcs == (1786400714,)
     assert audio.extensions[AUDIO_LEVEL_URI] == 1
     assert (video.kind, video.extensions[MID_URI], video.extensions[ORIENTATION_URI]) == (
@@ -39,9 +42,37 @@ def test_a_chromium_offer_is_read() -> None:
     assert video.rtx_ssrcs == {1928814035: 2216570042}
     vp8, h264 = video.codecs[:2]
     assert (vp8.payload_type, vp8.codec, vp8.rtx_payload_type) == (96, Codec.VP8, 97)
-    assert vp8.feedback == ("nack", "nack pli", "ccm fir", "goog-remb")
+    assert vp8.feedback == ("nack", "nack pli", "ccm fir", "goog-remb", "transport-cc")
     assert (h264.payload_type, h264.codec, h264.rtx_payload_type) == (102, Codec.H264, 103)
     assert "profile-level-id=42001f" in h264.parameters
+    (vp9,) = [codec for codec in video.codecs if codec.codec is Codec.VP9]
+    assert (vp9.payload_type, vp9.rtx_payload_type) == (98, 99)
+    assert vp9.feedback == vp8.feedback
+    assert vp9.parameters == "profile-id=0", "the other profiles have more bits or less chroma"
+
+
+def test_the_order_of_plain_and_redundant_audio_is_kept() -> None:
+    preferred = OFFER.replace("UDP/TLS/RTP/SAVPF 111 63", "UDP/TLS/RTP/SAVPF 63 111")
+    (opus,) = read_description(preferred).sections[0].codecs
+    assert opus.is_red_preferred
+    assert opus.payload_types == (63, 111)
+    assert read_description(OFFER).sections[0].codecs[0].payload_types == (111, 63)
+
+
+@pytest.mark.parametrize("repeated", ["110/110", "/111", "x", "-1"])
+def test_redundancy_of_what_is_not_listed_is_not_taken(repeated: str) -> None:
+    offer = OFFER.replace("a=fmtp:63 111/111", f"a=fmtp:63 {repeated}")
+    (opus,) = read_description(offer).sections[0].codecs
+    assert opus.red_payload_type is None
+
+
+@pytest.mark.parametrize(("profile", "taken"), [("profile-id=1", 0), ("x-other=1", 1), ("", 1)])
+def test_vp9_is_taken_in_profile_0_which_is_also_what_no_profile_means(
+    profile: str, taken: int
+) -> None:
+    offer = OFFER.replace("a=fmtp:98 profile-id=0", f"a=fmtp:98 {profile}" if profile else "")
+    codecs = read_description(offer).sections[1].codecs
+    assert sum(codec.codec is Codec.VP9 for codec in codecs) == taken
 
 
 def test_the_transport_and_its_plain_udp_candidates_are_read() -> None:
@@ -213,12 +244,16 @@ def test_what_we_write_we_can_read() -> None:
     media = OfferedMedia(
         mid="cam",
         kind=Kind.VIDEO,
-        codecs=(MediaCodec(96, Codec.VP8, 97, ("nack", "nack pli")),),
+        codecs=(
+            MediaCodec(96, Codec.VP8, 97, ("nack", "nack pli")),
+            MediaCodec(98, Codec.VP9, 99, parameters="profile-id=0"),
+        ),
         ssrc=5,
         rtx_ssrc=6,
         stream="someone",
         extensions={MID_URI: 4},
     )
+    opus = MediaCodec(111, Codec.OPUS, red_payload_type=63, is_red_preferred=True)
     text = write_description(
         LocalTransport(
             session_id=1,
@@ -230,6 +265,7 @@ def test_what_we_write_we_can_read() -> None:
         ),
         [
             TextSection(mid="gone", media="audio"),
+            TextSection(mid="mic", media="audio", direction="sendonly", codecs=(opus,)),
             TextSection(
                 mid="cam",
                 media="video",
@@ -243,9 +279,10 @@ def test_what_we_write_we_can_read() -> None:
         has_mixed_extensions=False,
     )
     description = read_description(text)
-    gone, camera = description.sections
+    gone, microphone, camera = description.sections
     assert gone.is_rejected
-    assert description.bundle == ("cam",)
+    assert description.bundle == ("mic", "cam")
+    assert microphone.codecs == (opus,)
     assert camera.codecs == media.codecs
     assert (camera.ssrcs, camera.rtx_ssrcs) == ((5,), {6: 5})
     assert camera.msid == "someone cam"

@@ -97,8 +97,12 @@ async def visit(
     *,
     user_id: str = "",
     before: str = "",
+    **asked: str,
 ) -> AsyncIterator[Person]:
-    """Join *room* as *name* with camera and microphone; the script *before* runs first."""
+    """Join *room* as *name* with camera and microphone; the script *before* runs first.
+
+    *asked* goes into the page's address, for instance `video="vp9"`.
+    """
     context = await browser.new_context(viewport={"width": 1280, "height": 720})
     try:
         page = await context.new_page()
@@ -111,7 +115,7 @@ async def visit(
         page.on("console", note)
         page.on("pageerror", lambda error: person.complaints.append(str(error)))
         await page.add_init_script(before)
-        query = urlencode({"room": room, "name": name, "user": user_id, "autojoin": 1})
+        query = urlencode({"room": room, "name": name, "user": user_id, "autojoin": 1, **asked})
         await page.goto(f"{page_url}?{query}")
         yield person
     finally:

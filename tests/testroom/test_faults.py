@@ -1,5 +1,3 @@
-import pytest
-
 from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.testroom.faults import Impairment, NetworkFaults
 
@@ -80,17 +78,15 @@ def test_faults_may_change_while_packets_flow():
     assert path.arrivals(NS_PER_S) == (NS_PER_S,)
 
 
-def test_retransmissions_are_lost_like_packets_but_do_not_hold_up_later_ones():
-    path = Impairment(NetworkFaults(loss=0.5, delay_ms=10), "1", start_ns=0)
-    answers = [path.retransmitted(NS_PER_S) for _ in range(1000)]
+def test_reordered_packets_are_held_back_as_long_as_asked():
+    delays = delays_ms(send(NetworkFaults(reorder=0.25, reorder_ms=50)))
 
-    assert 400 < answers.count(None) < 600
-    assert set(answers) - {None} == {NS_PER_S + 10 * NS_PER_MS}
-    path.faults = NetworkFaults()
-    assert path.arrivals(0) == (0,)
+    assert set(delays) == {0, 50}
+    assert 0.22 < delays.count(50) / PACKETS < 0.28
 
 
-def test_a_round_trip_is_twice_the_mean_delay():
-    path = Impairment(NetworkFaults(delay_ms=30, jitter_ms=20), "1", start_ns=0)
+def test_rtcp_alone_can_be_blocked():
+    path = Impairment(NetworkFaults(blocks_rtcp=True), "1", start_ns=0)
 
-    assert path.round_trip_ns == pytest.approx(80 * NS_PER_MS)
+    assert path.arrivals(5) == (5,)
+    assert path.rtcp_arrivals(5) == ()

@@ -239,3 +239,103 @@ def test_a_room_with_a_token_lets_its_bearer_in() -> None:
 def listed(lobby: Lobby) -> dict[str, list[str]]:
     rooms: list[dict[str, object]] = lobby.listing()["rooms"]  # type: ignore[assignment]
     return {r["room"]: [p["id"] for p in r["participants"]] for r in rooms}  # type: ignore[attr-defined,misc]
+
+
+def resumable(user: str, *, role: Role = Role.PUBLISHER, secret: str = "") -> Join:
+    return Join("demo", UserId(user), user.title(), role, resume=secret)
+
+
+def lobby_of_returners(*users: str) -> Lobby:
+    """Publishers p0, p1, … whose secrets are s0, s1, …"""
+    lobby = Lobby()
+    for index, user in enumerate(users):
+        lobby.join(PeerId(f"p{index}"), resumable(user), resume=f"s{index}")
+    return lobby
+
+
+def test_who_may_come_back_is_told_by_which_secret() -> None:
+    (welcome, _) = told(Lobby().join(PeerId("p0"), resumable("ada"), resume="s0"))["p0"]
+
+    assert welcome == {
+        "type": "welcome",
+        "id": "p0",
+        "participants": [],
+        "resume": "s0",
+        "resumed": False,
+    }
+
+
+def test_nobody_is_told_that_somebody_is_away_or_back_again() -> None:
+    lobby = lobby_of_returners("ada", "bob")
+    lobby.publish(PeerId("p1"), Publish((CAMERA,)))
+
+    lobby.vanish(PeerId("p0"))
+    assert lobby.former(resumable("ada", secret="s0")) == "p0"
+    received = told(lobby.resume(PeerId("p0")))
+
+    assert list(received) == ["p0"]
+    welcome, recorders = received["p0"]
+    bob = {"id": "p1", "user_id": "bob", "name": "Bob", "tracks": [CAMERA_JSON]}
+    assert welcome["participants"] == [bob]
+    assert (welcome["id"], welcome["resumed"]) == ("p0", True)
+    assert recorders == {"type": "recorders", "count": 0}
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        resumable("ada", secret="s9"),
+        resumable("eve", secret="s0"),
+        resumable("ada", role=Role.SUBSCRIBER, secret="s0"),
+        resumable("ada"),
+        Join("demo", UserId("ada"), "Ada", Role.PUBLISHER),
+        Join("other", UserId("ada"), "Ada", Role.PUBLISHER, resume="s0"),
+    ],
+)
+def test_a_place_is_given_back_to_its_owner_only(stranger: Join) -> None:
+    lobby = lobby_of_returners("ada")
+    lobby.vanish(PeerId("p0"))
+
+    assert lobby.former(stranger) is None
+
+
+def test_a_secret_does_not_spare_the_token() -> None:
+    lobby = Lobby(token=TOKEN)
+    first = Join("demo", UserId("ada"), "Ada", Role.PUBLISHER, TOKEN, resume="")
+    lobby.join(PeerId("p0"), first, resume="s0")
+
+    with pytest.raises(RoomRefused, match="token"):
+        lobby.former(resumable("ada", secret="s0"))
+    with pytest.raises(RoomRefused, match="token"):
+        lobby.superseded(resumable("ada"))
+
+
+def test_a_user_who_joins_afresh_takes_the_place_of_the_presence_that_is_away() -> None:
+    lobby = lobby_of_returners("ada", "ada", "bob")
+    lobby.vanish(PeerId("p2"))
+    assert lobby.superseded(resumable("ada")) == []
+
+    lobby.vanish(PeerId("p0"))
+
+    assert lobby.superseded(resumable("ada")) == ["p0"]
+    assert lobby.superseded(resumable("ada", role=Role.SUBSCRIBER)) == []
+
+
+def test_in_a_full_room_who_is_away_the_longest_makes_room() -> None:
+    lobby = lobby_of_returners(*(f"user-{n}" for n in range(MAX_PARTICIPANTS)))
+    assert lobby.superseded(resumable("new")) == []
+
+    lobby.vanish(PeerId("p7"))
+    lobby.vanish(PeerId("p3"))
+
+    assert lobby.superseded(resumable("new")) == ["p7"]
+    lobby.leave(PeerId("p7"))
+    lobby.join(PeerId("p200"), resumable("new"))
+
+
+def test_only_signals_and_leavings_are_kept_for_who_is_away() -> None:
+    lobby = lobby_of_returners("ada", "bob", "cy")
+
+    assert [d.is_lasting for d in lobby.publish(PeerId("p0"), Publish((CAMERA,)))] == [False]
+    assert [d.is_lasting for d in lobby.relay(PeerId("p0"), Signal(PeerId("p1"), "{}"))] == [True]
+    assert [d.is_lasting for d in lobby.leave(PeerId("p2"))] == [True]

@@ -15,8 +15,10 @@ from worker.rooms.ice import IceSettings
 from worker.rooms.media import MID_URI
 from worker.rooms.rtp.h264 import H264Format
 from worker.rooms.rtp.packet import RtpPacket, header_extension
+from worker.rooms.rtp.red import split_red
 from worker.rooms.rtp.rtcp import ByePacket, SenderReportPacket, build_nack, build_pli, ntp_to_ns
 from worker.rooms.rtp.vp8 import Vp8Format
+from worker.rooms.rtp.vp9 import Vp9Format
 from worker.testroom.loop_media import LoopLibrary
 from worker.testroom.publisher import run_cast
 from worker.testroom.scenario_file import parse_scenario
@@ -134,9 +136,11 @@ async def test_media_reports_and_sections_arrive_as_announced(library: LoopLibra
             assert delays[len(delays) // 2] < 0.02 * NS_PER_S
 
 
-@pytest.mark.parametrize(("codec", "reader"), [("vp8", Vp8Format), ("h264", H264Format)])
+@pytest.mark.parametrize(
+    ("codec", "reader"), [("vp8", Vp8Format), ("vp9", Vp9Format), ("h264", H264Format)]
+)
 async def test_the_first_frame_a_subscriber_gets_is_a_keyframe(
-    library: LoopLibrary, codec: str, reader: type[Vp8Format] | type[H264Format]
+    library: LoopLibrary, codec: str, reader: type[Vp8Format | Vp9Format | H264Format]
 ):
     async with played(f'{ADA}camera = {{ codec = "{codec}" }}\n', library) as listener:
         await until(has(listener.heard, "ada", "camera", 30))
@@ -147,6 +151,16 @@ async def test_the_first_frame_a_subscriber_gets_is_a_keyframe(
         assert listener.heard["ada"].media["camera"].codecs[0].codec is Codec(codec.upper())
         assert [frame.is_keyframe for frame in assembled[:20]] == [True, *[False] * 19]
         assert all(frame[-1].marker for frame in frames)
+
+
+async def test_redundant_audio_is_sent_once_it_is_agreed(library: LoopLibrary):
+    async with played(f"{ADA}red = 2\n", library) as listener:
+        await until(has(listener.heard, "ada", "microphone", 10))
+        packets = [packet for _, packet in listener.heard["ada"].of("microphone")]
+
+    blocks = [split_red(packet.payload) for packet in packets[4:]]
+    assert all([block.age for block in each] == [1920, 960, 0] for each in blocks)
+    assert all(b[1].payload == a[2].payload for a, b in pairwise(blocks))
 
 
 async def test_nacks_are_answered_over_rtx(library: LoopLibrary):

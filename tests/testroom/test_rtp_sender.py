@@ -5,6 +5,7 @@ from worker.core.timing import NS_PER_S
 from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, NegotiatedMedia
 from worker.rooms.rtp.h264 import H264Format
 from worker.rooms.rtp.packet import RtpPacket, header_extension, parse_rtp
+from worker.rooms.rtp.red import split_red
 from worker.rooms.rtp.rtcp import (
     ByePacket,
     CnamePacket,
@@ -14,18 +15,24 @@ from worker.rooms.rtp.rtcp import (
 )
 from worker.rooms.rtp.rtx import unwrap_rtx
 from worker.rooms.rtp.vp8 import Vp8Format
+from worker.rooms.rtp.vp9 import Vp9Format
 from worker.testroom.loop_cache import LoopUnit
 from worker.testroom.rtp_sender import HISTORY_PACKETS, RtpSender
 
 VP8 = MediaCodec(96, Codec.VP8, rtx_payload_type=97, feedback=("nack",))
+VP9 = MediaCodec(98, Codec.VP9, rtx_payload_type=99, feedback=("nack",))
 H264 = MediaCodec(102, Codec.H264, rtx_payload_type=103, feedback=("nack",))
 OPUS = MediaCodec(111, Codec.OPUS)
+OPUS_WITH_RED = MediaCodec(111, Codec.OPUS, red_payload_type=63, is_red_preferred=True)
 KEY = LoopUnit(b"\x00" + b"key" * 1000, keyframe=True)
 DELTA = LoopUnit(b"\x01" + b"delta" * 100)
+# Headers of VP9 frames, 640x360: a keyframe, and one predicted from the picture before.
+VP9_KEY = LoopUnit(bytes.fromhex("824983424027f01670") + b"key" * 1000, keyframe=True)
+VP9_DELTA = LoopUnit(bytes.fromhex("86004002") + b"delta" * 100)
 
 
-def sender(codec: MediaCodec, *, rtx: bool = True) -> RtpSender:
-    kind = Kind.AUDIO if codec is OPUS else Kind.VIDEO
+def sender(codec: MediaCodec, *, rtx: bool = True, red: int = 0) -> RtpSender:
+    kind = Kind.AUDIO if codec.codec is Codec.OPUS else Kind.VIDEO
     media = NegotiatedMedia(
         mid="7",
         kind=kind,
@@ -35,7 +42,7 @@ def sender(codec: MediaCodec, *, rtx: bool = True) -> RtpSender:
         rtx_ssrcs={5678: 1234} if rtx and kind is Kind.VIDEO else {},
         extensions={MID_URI: 1, AUDIO_LEVEL_URI: 2} if kind is Kind.AUDIO else {MID_URI: 1},
     )
-    return RtpSender(media, codec, "ada", Random(1))
+    return RtpSender(media, codec, "ada", Random(1), red)
 
 
 def parsed(packets: list[bytes]) -> list[RtpPacket]:
@@ -73,6 +80,33 @@ def test_an_h264_frame_can_be_put_together_again():
     assert H264Format().starts_keyframe(packets[0].payload)
     assert packets[-1].marker
     assert all(len(packet.payload) <= 1150 for packet in packets)
+
+
+def test_a_vp9_frame_can_be_put_together_again():
+    one = sender(VP9)
+    frames = [parsed([*one.video(unit, 0)]) for unit in (VP9_KEY, VP9_DELTA)]
+    assembled = [Vp9Format().assemble([packet.payload for packet in each]) for each in frames]
+
+    assert [frame.data for frame in assembled] == [VP9_KEY.data, VP9_DELTA.data]
+    assert [frame.is_keyframe for frame in assembled] == [True, False]
+    assert len(frames[0]) > 1
+    assert frames[0][-1].marker
+    assert all(len(packet.payload) <= 1150 for packet in frames[0])
+
+
+def test_audio_repeats_what_went_before_only_where_that_was_agreed():
+    (plain,) = parsed([*sender(OPUS, red=2).audio(LoopUnit(b"x"), 0)])
+    one = sender(OPUS_WITH_RED, red=2)
+    packets = parsed([one.audio(LoopUnit(b"%d" % k), 960 * k)[0] for k in range(4)])
+
+    assert (plain.payload_type, plain.payload) == (111, b"x")
+    assert {packet.payload_type for packet in packets} == {63}
+    assert [[(b.age, b.payload) for b in split_red(packet.payload)] for packet in packets] == [
+        [(0, b"0")],
+        [(960, b"0"), (0, b"1")],
+        [(1920, b"0"), (960, b"1"), (0, b"2")],
+        [(1920, b"1"), (960, b"2"), (0, b"3")],
+    ]
 
 
 def test_video_begins_with_a_keyframe():

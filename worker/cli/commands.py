@@ -1,4 +1,4 @@
-"""The command line: `mixworker run | room | demo | preview | cast`.
+"""The command line: `mixworker run | room | demo | preview | capacity | cast`.
 
 Each command imports what it needs when it is called: a worker must be in the room a second after
 it was started, and most of that second would go into importing what it never uses.
@@ -149,6 +149,47 @@ def preview(
         for warning in draw_preview(_read_job(job), participants, output):
             typer.echo(f"mixworker: {warning}", err=True)
         typer.echo(str(output))
+
+
+@app.command()
+def capacity(
+    context: typer.Context,
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB.json]", help="Take template and layout from a job document."),
+    ] = None,
+    participants: Annotated[int, typer.Option("--participants", "-n", min=1, max=500)] = 9,
+    size: Annotated[str, typer.Option(help="What their cameras send.")] = "640x360",
+    fps: Annotated[int, typer.Option(min=1, max=60)] = 30,
+    codec: Annotated[str, typer.Option(help="vp8, vp9 or h264.")] = "vp8",
+    kbps: Annotated[
+        int | None, typer.Option(min=10, help="Bitrate of a camera; else what is usual.")
+    ] = None,
+    template: Annotated[str, typer.Option(help="Encode template of the API.")] = "1280x720_30_1710",
+    layout: Annotated[str, typer.Option(help="gallery, share-left or share-right.")] = "gallery",
+    cores: Annotated[float | None, typer.Option(min=0.1, help="Cores of the machine.")] = None,
+    memory: Annotated[float | None, typer.Option(min=0.1, help="Its memory, GB.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell what a job will need: cores, memory, and how many such jobs fit a machine."""
+    from worker.cli.capacity import CapacityOptions, print_capacity
+
+    with _errors_in_words():
+        options = CapacityOptions(
+            participants=participants,
+            size=size,
+            fps=fps,
+            codec=codec,
+            kbps=kbps,
+            template=template,
+            layout=layout,
+            cores=cores,
+            memory_gb=memory,
+            as_json=as_json,
+            decoder_threads=context.obj.video.decoder_threads,
+            encoder_threads=context.obj.video.encoder_threads,
+        )
+        print_capacity(options, None if job is None else _read_job(job).mix)
 
 
 def _read_job(argument: str) -> JobSpec:

@@ -7,14 +7,22 @@ import typer
 from worker.app import run_job
 from worker.cli import console
 from worker.cli.exits import Exit, exit_for_outcome
+from worker.cli.heap import Heap
 from worker.core.spec import JobSpec, RehearsalSpec
+from worker.engine.job import Progress
 from worker.settings import Settings
 
 
 def run_to_the_end(spec: JobSpec, settings: Settings) -> Exit:
     """Record, print where the result is, and say how it ended. Raises `WorkerError`."""
+    heap = Heap()
     with console.progress(spec.max_duration_s) as show:
-        work = run_job(spec, settings, on_progress=show)
+
+        def progressed(now: Progress) -> None:
+            heap.look(now.recorded_s)
+            show(now)
+
+        work = run_job(spec, settings, on_progress=progressed)
         if isinstance(spec.room, RehearsalSpec):
             from worker.testroom.virtual_loop import run_virtual
 

@@ -113,6 +113,27 @@ class ClockMap:
         stream = self._streams.get((track_id, epoch))
         return None if stream is None else self._capture_ns(stream, rtp_timestamp)
 
+    def lateness_ns(self, now_ns: int) -> tuple[int, int]:
+        """By how much the latest (sound, pictures) of the last seconds came later than the
+        promptest media of this participant: what the playout delay has to cover.
+
+        A stream that was late as a whole when it began, or whose clock has moved, counts from
+        where the map puts it.
+        """
+        sound_ns = pictures_ns = 0
+        for stream in self._streams.values():
+            if now_ns - stream.last_arrival_ns > STALE_ARRIVAL_NS:
+                continue
+            late_ns = stream.least.spread_ns()
+            if stream.by_reports and self._target_ns is not None:
+                common_ns = stream.common_ns()
+                late_ns += 0 if common_ns is None else common_ns - self._target_ns
+            if stream.clock_rate_hz == SAMPLE_RATE_HZ:
+                sound_ns = max(sound_ns, late_ns)
+            else:
+                pictures_ns = max(pictures_ns, late_ns)
+        return sound_ns, pictures_ns
+
     def lag_ms(self, track_id: TrackId) -> float | None:
         """By how much the track arrives later than the participant's promptest one.
 

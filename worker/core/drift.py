@@ -6,8 +6,6 @@ GAIN = 24
 """One sample a block for each half millisecond beyond the dead zone."""
 MAX_CORRECTION = 8
 """Samples a block: 8 of 960 are 14 cents for as long as it lasts, and 8.3 ms a second."""
-REANCHOR = 9600
-"""Samples (200 ms): an error this large is jumped, not stretched away."""
 
 
 def correction(error: float) -> int:

@@ -23,6 +23,8 @@ class Prompt:
     delay_ns: int
     """Arrival minus nominal media time."""
     arrivals: int
+    latest_ns: int
+    """The greatest such delay within that second."""
 
 
 class LeastDelay:
@@ -38,12 +40,14 @@ class LeastDelay:
         if self._prompts and second <= self._prompts[-1].second:
             newest = self._prompts[-1]
             newest.arrivals += 1
+            if delay_ns > newest.latest_ns:
+                newest.latest_ns = delay_ns
             if delay_ns >= newest.delay_ns:
                 return False
             newest.rtp_timestamp, newest.arrival_ns = rtp_timestamp, arrival_ns
             newest.delay_ns = delay_ns
             return True
-        self._prompts.append(Prompt(second, rtp_timestamp, arrival_ns, delay_ns, 1))
+        self._prompts.append(Prompt(second, rtp_timestamp, arrival_ns, delay_ns, 1, delay_ns))
         while self._prompts[0].second <= second - WINDOW_S:
             self._prompts.popleft()
         return True
@@ -51,6 +55,12 @@ class LeastDelay:
     def prompts(self) -> Iterable[Prompt]:
         """The promptest arrivals in the window, oldest first; empty before the first arrival."""
         return self._prompts
+
+    def spread_ns(self) -> int:
+        """By how much the latest arrival of the window came later than the promptest."""
+        prompts = self._prompts
+        least_ns = min((prompt.delay_ns for prompt in prompts), default=0)
+        return max((prompt.latest_ns for prompt in prompts), default=0) - least_ns
 
     def recent(self) -> list[Prompt]:
         """Those of the last two seconds, or nothing when they are too few to prove anything."""

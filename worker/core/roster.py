@@ -14,10 +14,12 @@ class ScreenShare:
     track_id: TrackId
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Presence:
     participant: Participant
     has_published: bool = False
+    tracks: dict[TrackId, Track] = field(default_factory=dict)
+    """In publishing order."""
 
 
 @dataclass(slots=True)
@@ -48,7 +50,8 @@ class Roster:
     def __init__(self) -> None:
         self._users: dict[UserId, _User] = {}  # in join order
         self._presences: dict[ParticipantId, _Presence] = {}
-        self._tracks: dict[TrackId, Track] = {}  # in publishing order
+        self._tracks: dict[TrackId, Track] = {}
+        self._screens: dict[TrackId, Track] = {}  # in publishing order
         self._muted: set[TrackId] = set()
         self._gallery = GallerySlots()
 
@@ -71,9 +74,8 @@ class Roster:
         presence = self._presences.pop(participant_id, None)
         if presence is None:
             return
-        for track in list(self._tracks.values()):
-            if track.participant_id == participant_id:
-                self.unpublish(track.track_id)
+        for track_id in list(presence.tracks):
+            self._forget(presence, track_id)
         user_id = presence.participant.user_id
         user = self._users[user_id]
         user.presences.remove(presence)
@@ -88,7 +90,9 @@ class Roster:
         if presence is None or self._tracks.get(track.track_id) == track:
             return
         self.unpublish(track.track_id)
-        self._tracks[track.track_id] = track
+        self._tracks[track.track_id] = presence.tracks[track.track_id] = track
+        if track.kind is Kind.VIDEO and track.source is Source.SCREEN:
+            self._screens[track.track_id] = track
         presence.has_published = True
         user_id = presence.participant.user_id
         user = self._users[user_id]
@@ -98,8 +102,9 @@ class Roster:
 
     def unpublish(self, track_id: TrackId) -> None:
         """A track is gone; its user stays."""
-        self._tracks.pop(track_id, None)
-        self._muted.discard(track_id)
+        track = self._tracks.get(track_id)
+        if track is not None:
+            self._forget(self._presences[track.participant_id], track_id)
 
     def mute(self, track_id: TrackId, muted: bool) -> None:
         """A publisher muted or unmuted a track."""
@@ -109,11 +114,6 @@ class Roster:
             self._muted.discard(track_id)
 
     # --- queries ----------------------------------------------------------------------------
-
-    @property
-    def has_publisher(self) -> bool:
-        """Whether anybody is there who may publish: what keeps a job from being idle (API 5)."""
-        return bool(self._presences)
 
     def users(self) -> tuple[UserId, ...]:
         """The shown users in join order."""
@@ -133,28 +133,35 @@ class Roster:
 
     def video(self, user_id: UserId, source: Source) -> TrackId | None:
         """The newest video the user publishes from *source*, unless there is none unmuted."""
-        return next((t.track_id for t in self._videos(source) if self._owner(t) == user_id), None)
+        user = self._users.get(user_id)
+        if user is None:
+            return None
+        return next(
+            (
+                track.track_id
+                for track in reversed(user.owner.tracks.values())
+                if track.kind is Kind.VIDEO
+                and track.source is source
+                and track.track_id not in self._muted
+            ),
+            None,
+        )
 
     def screen_share(self) -> ScreenShare | None:
         """The newest screen on offer; when it ends or is muted, the one before it."""
-        for track in self._videos(Source.SCREEN):
+        for track in reversed(self._screens.values()):
             user_id = self._owner(track)
-            if user_id is not None:
+            if user_id is not None and track.track_id not in self._muted:
                 return ScreenShare(user_id, track.track_id)
         return None
-
-    def _videos(self, source: Source) -> list[Track]:
-        """Unmuted video tracks from *source*, newest first."""
-        return [
-            track
-            for track in reversed(self._tracks.values())
-            if track.kind is Kind.VIDEO
-            and track.source is source
-            and track.track_id not in self._muted
-        ]
 
     def _owner(self, track: Track) -> UserId | None:
         """The user whose tile *track* may fill; None for a track of a superseded presence."""
         presence = self._presences[track.participant_id]
         user_id = presence.participant.user_id
         return user_id if self._users[user_id].owner is presence else None
+
+    def _forget(self, presence: _Presence, track_id: TrackId) -> None:
+        del self._tracks[track_id], presence.tracks[track_id]
+        self._screens.pop(track_id, None)
+        self._muted.discard(track_id)

@@ -117,7 +117,30 @@ class RehearsalSpec:
     scenario: str
 
 
-RoomSpec = TestRoomSpec | RehearsalSpec
+SCREEN_PATTERN = r"(?i)\b(screen|desktop|presentation|slides)\b"
+"""What a video's description says when it is a shared screen, unless a job says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class JanusSpec:
+    """A VideoRoom of a Janus server; `url` is its WebSocket address.
+
+    Secrets are not printed. `screen_pattern` is a regular expression: a video whose description
+    (without one: whose publisher's display name) matches it is a shared screen.
+    """
+
+    url: str
+    room: int | str
+    pin: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    api_secret: str | None = field(default=None, repr=False)
+    display_name: str = "mixworker"
+    user_id_is_display: bool = False
+    """Whether publishers are known by their display names, instead of by Janus's ids."""
+    screen_pattern: str = SCREEN_PATTERN
+
+
+RoomSpec = TestRoomSpec | JanusSpec | RehearsalSpec
 
 
 @dataclass(frozen=True, slots=True)

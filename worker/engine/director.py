@@ -23,32 +23,24 @@ from worker.ports import (
 )
 
 
-class Director:
-    """Owns the roster of a job. Room times must not go backwards."""
+class _View:
+    """The scene as it is after some of the changes."""
 
     def __init__(self, mix: MixSpec, canvas: Size) -> None:
         self._mix = mix
         self._canvas = canvas
         self._roster = Roster()
-        # Not bounded by count: one entry per roster change within the playout delay, and rooms
-        # cap participants and tracks.
-        self._pending: deque[tuple[int, RoomEvent | MixSpec]] = deque()
         self._scene: Scene | None = None
 
-    def schedule(self, room_ns: int, change: RoomEvent | MixSpec) -> None:
-        """Let *change* (a roster event or a new layout) take effect at room time *room_ns*."""
-        self._pending.append((room_ns, change))
-
-    def scene_at(self, room_ns: int) -> Scene:
-        """The scene of room time *room_ns*; the same object for as long as nothing changes."""
-        while self._pending and self._pending[0][0] <= room_ns:
-            self._apply(self._pending.popleft()[1])
-            self._scene = None
+    @property
+    def scene(self) -> Scene:
+        """The same object for as long as nothing changes."""
         if self._scene is None:
             self._scene = resolve(self._mix, self._roster, self._canvas)
         return self._scene
 
-    def _apply(self, change: RoomEvent | MixSpec) -> None:
+    def apply(self, change: RoomEvent | MixSpec) -> None:
+        self._scene = None
         match change:
             case MixSpec():
                 self._mix = change
@@ -64,3 +56,30 @@ class Director:
                 self._roster.mute(track_id, muted)
             case RoomConnected() | RoomDisconnected():
                 pass
+
+
+class Director:
+    """Owns the roster of a job. Room times must not go backwards."""
+
+    def __init__(self, mix: MixSpec, canvas: Size) -> None:
+        # Not bounded by count: one entry per roster change within the playout delay, and rooms
+        # cap participants and tracks.
+        self._pending: deque[tuple[int, RoomEvent | MixSpec]] = deque()
+        self._arrived = _View(mix, canvas)
+        self._shown = _View(mix, canvas)
+
+    @property
+    def coming_scene(self) -> Scene:
+        """The scene after everything that was scheduled: what is shown a playout delay later."""
+        return self._arrived.scene
+
+    def schedule(self, room_ns: int, change: RoomEvent | MixSpec) -> None:
+        """Let *change* (a roster event or a new layout) take effect at room time *room_ns*."""
+        self._pending.append((room_ns, change))
+        self._arrived.apply(change)
+
+    def scene_at(self, room_ns: int) -> Scene:
+        """The scene of room time *room_ns*; the same object for as long as nothing changes."""
+        while self._pending and self._pending[0][0] <= room_ns:
+            self._shown.apply(self._pending.popleft()[1])
+        return self._shown.scene

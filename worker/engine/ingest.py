@@ -6,16 +6,20 @@ megabytes, an encoded one a fifth), then go to the track's decoder thread one ba
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from dataclasses import dataclass, field
 
 from worker.core.clockmap import ClockMap
 from worker.core.identity import Track
+from worker.core.layout.geometry import Size
+from worker.core.offences import MAX_DECODE_NS, Allowance, Conduct, Offence
 from worker.core.playout import VideoPlayout, hold_ns
 from worker.core.timing import NS_PER_MS, NS_PER_S
+from worker.engine.decoders import DecoderThread, DecoderThreads
+from worker.engine.framequeue import FrameQueue
 from worker.errors import MediaError
-from worker.ports import EncodedFrame, Picture, VideoDecoder
+from worker.ports import Clock, EncodedFrame, Picture, VideoDecoder
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +31,30 @@ QUEUE_BYTES = 8 << 20
 """Bounds of the encoded queue; beyond them it is shed to the next keyframe."""
 
 BATCH_FRAMES = 8
-"""At most this many frames of a track are at its decoder at once."""
+BATCH_NS = 20 * NS_PER_MS
+"""A track gives up its decoder to the others after so many frames or so much CPU time."""
+
+HEAVY_NS = 40 * NS_PER_MS
+"""A source with such a frame, in CPU time, is decoded apart: the others have `DECODE_LEAD_NS`."""
+
+PICTURES = 16
+PICTURES_BYTES = 64 << 20
+"""Decoded pictures that wait at once; of the largest size they are four."""
 
 BEHIND_NS = NS_PER_S
 """A decoder this far behind the picture on show gives up and waits for the next keyframe."""
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What became of a batch."""
+
+    pictures: list[tuple[int, Picture]] = field(default_factory=list)
+    rest: Sequence[EncodedFrame] = ()
+    """Not looked at any more: an error came before, or the time was up."""
+    worst_ns: int = 0
+    """CPU time of the most expensive frame."""
+    error: MediaError | None = None
 
 
 class VideoIngest:
@@ -40,9 +64,12 @@ class VideoIngest:
         self,
         *,
         track: Track,
+        clock: Clock,
         clock_map: ClockMap,
         decoder: VideoDecoder,
-        executor: Executor,
+        threads: DecoderThreads,
+        thread_cpu_ns: Callable[[], int],
+        conduct: Conduct,
         request_keyframe: Callable[[], None],
     ) -> None:
         self.track = track
@@ -51,45 +78,71 @@ class VideoIngest:
         self.frames_shed = 0
         self.decode_errors = 0
         self.clock_map = clock_map
+        self.is_muted = conduct.is_muted(clock.now_ns())
+        """For its offences: nothing of it is decoded or shown."""
+        self._clock = clock
         self._decoder = decoder
-        self._executor = executor
+        self._threads = threads
+        self._thread: DecoderThread = threads.next()
+        self._thread_cpu_ns = thread_cpu_ns
+        self._conduct = conduct
+        self._allowance = Allowance()
+        self._offences: Counter[Offence] = Counter()
         self._request_keyframe = request_keyframe
-        self._queue: deque[EncodedFrame] = deque()
-        self._queue_bytes = 0
-        self._popped = 0
-        self._keyframes: deque[int] = deque()
-        """How many frames were in the queue, ever, before each keyframe that is in it now."""
+        self._queue = FrameQueue()
         self._awaits_keyframe = True
-        self._decoding: asyncio.Future[Sequence[tuple[int, Picture]]] | None = None
+        self._keyframe_ns: int | None = None
+        """When the newest keyframe arrived."""
+        self._is_decoding = False
+        self._cost_ns = 0
+        self._picture_bytes = 0
         self._failure: BaseException | None = None
-        self._wanted = True
-        self._playout: VideoPlayout[Picture] = VideoPlayout(hold_ns(track.source))
+        self._wanted = False
+        self._playout: VideoPlayout[Picture] = VideoPlayout(hold_ns(track.source), PICTURES)
 
-    def facts(self) -> dict[str, int]:
-        """Counters for the result."""
-        return {
+    def facts(self) -> dict[str, object]:
+        """Counters for the result; offences only of who committed any."""
+        facts: dict[str, object] = {
             "frames_decoded": self.frames_decoded,
             "frames_shed": self.frames_shed,
             "frames_shown": self._playout.statistics.shown,
             "decode_errors": self.decode_errors,
         }
+        if self._offences:
+            facts["offences"] = {offence.value: n for offence, n in self._offences.items()}
+        return facts
 
     def push(self, frame: EncodedFrame) -> None:
         """Queue a frame that arrived."""
+        if self.is_muted:
+            self.frames_shed += 1
+            return
+        offence = self._allowance.exceeded_by(len(frame.data), frame.arrival_ns)
+        if offence is not None:
+            self.frames_shed += 1
+            self._strike(offence)
+            self._await_keyframe()
+            return
         if self._awaits_keyframe:
             if not frame.keyframe:
                 self.frames_shed += 1
                 return
             self._awaits_keyframe = False
         if frame.keyframe:
-            self._keyframes.append(self._popped + len(self._queue))
-        self._queue.append(frame)
-        self._queue_bytes += len(frame.data)
-        if len(self._queue) > QUEUE_FRAMES or self._queue_bytes > QUEUE_BYTES:
+            self._keyframe_ns = frame.arrival_ns
+        self._queue.push(frame)
+        if len(self._queue) > QUEUE_FRAMES or self._queue.bytes > QUEUE_BYTES:
             self._shed()
+
+    def expect(self, now_ns: int) -> None:
+        """It will be shown a playout delay from now: see to it that it can begin then."""
+        if self._keyframe_ns is not None and now_ns - self._keyframe_ns > BEHIND_NS:
+            self._request_keyframe()
 
     def show(self, room_ns: int) -> Picture | None:
         """The picture for room time *room_ns*, and get the next ones decoded."""
+        if self.is_muted:
+            return None
         if not self._wanted:
             self._wanted = True
             if self._awaits_keyframe:
@@ -100,102 +153,162 @@ class VideoIngest:
     def hide(self, room_ns: int) -> None:
         """Nobody sees the track at *room_ns*: stop decoding, but stay ready to begin at once.
 
-        Kept is everything from the newest keyframe on whose time has come.
+        Kept is everything from the newest keyframe on whose time has come. To be called when the
+        track goes out of sight, and now and then while it is.
         """
         if self._wanted:
             self._wanted = False
             self._playout.clear()
-        while len(self._keyframes) > 1:
-            ahead = self._keyframes[1] - self._popped
-            capture_ns = self._capture_ns(self._queue[ahead])
+        while (keyframe := self._queue.next_keyframe) is not None:
+            capture_ns = self._capture_ns(keyframe)
             if capture_ns is not None and capture_ns > room_ns:
                 break
-            for _ in range(ahead):
-                self._pop()
+            self._queue.pop_to_next_keyframe()
+
+    def look(self, now_ns: int) -> None:
+        """Follow what became of the source: muted, or let in again."""
+        if self._conduct.is_muted(now_ns) == self.is_muted:
+            return
+        self.is_muted = not self.is_muted
+        if self.is_muted:
+            self._empty()
+        elif self._wanted:
+            self._request_keyframe()
 
     def _advance(self, room_ns: int) -> None:
         if self._failure is not None:
             raise self._failure
-        if self._decoding is not None:
+        if self._is_decoding or not self._queue:
             return
         batch: list[tuple[int, EncodedFrame]] = []
-        while self._queue and len(batch) < BATCH_FRAMES:
-            frame = self._queue[0]
-            capture_ns = self.clock_map.capture_ns(frame.track_id, frame.epoch, frame.rtp_timestamp)
+        while self._queue and len(batch) < self._room():
+            frame = self._queue.first
+            capture_ns = self._capture_ns(frame)
             if capture_ns is not None and capture_ns > room_ns + DECODE_LEAD_NS:
                 break
             too_old = capture_ns is None or capture_ns < room_ns - BEHIND_NS
             if capture_ns is None or (too_old and not frame.keyframe):
                 self._shed()
                 continue
-            self._pop()
+            self._queue.pop()
             batch.append((capture_ns, frame))
+            if frame.size is not None:
+                self._picture_bytes = _bytes(frame.size)
         if batch:
-            loop = asyncio.get_running_loop()
-            self._decoding = loop.run_in_executor(self._executor, self._decode, batch)
-            self._decoding.add_done_callback(self._decoded)
+            self._is_decoding = True
+            self._thread.submit(
+                lambda: self._decode(batch),
+                cost_ns=self._cost_ns,
+                done=self._decoded,
+                given_up=lambda: self._strike(Offence.DECODER_STUCK),
+            )
 
-    def _decode(self, batch: Sequence[tuple[int, EncodedFrame]]) -> Sequence[tuple[int, Picture]]:
-        """On the decoder thread. What was decoded before a damaged frame is still returned."""
-        pictures: list[tuple[int, Picture]] = []
-        for capture_ns, frame in batch:
+    def _decode(self, batch: Sequence[tuple[int, EncodedFrame]]) -> _Decoded:
+        """On a decoder thread. Ends early after a damaged frame, or when its time is up."""
+        decoded = _Decoded()
+        began_ns = before_ns = self._thread_cpu_ns()
+        for number, (capture_ns, frame) in enumerate(batch, start=1):
+            picture: Picture | None = None
             try:
                 picture = self._decoder.decode(frame)
             except MediaError as exc:
-                log.info("undecodable frame", extra={"track": frame.track_id, "why": str(exc)})
-                raise _Undecodable(pictures) from exc
+                decoded.error = exc
+            now_ns = self._thread_cpu_ns()
+            decoded.worst_ns = max(decoded.worst_ns, now_ns - before_ns)
+            before_ns = now_ns
             if picture is not None:
-                pictures.append((capture_ns, picture))
-        return pictures
+                decoded.pictures.append((capture_ns, picture))
+            if decoded.error is not None or now_ns - began_ns > BATCH_NS:
+                decoded.rest = [frame for _, frame in batch[number:]]
+                break
+        return decoded
 
-    def _decoded(self, future: asyncio.Future[Sequence[tuple[int, Picture]]]) -> None:
-        self._decoding = None
-        if future.cancelled():
-            return
-        error = future.exception()
-        if isinstance(error, _Undecodable):
-            pictures = error.pictures
-            self.decode_errors += 1
-            self._shed()
-        elif error is not None:
+    def _decoded(self, outcome: asyncio.Future[_Decoded]) -> None:
+        self._is_decoding = False
+        error = outcome.exception()
+        if error is not None:
             self._failure = error
             return
-        else:
-            pictures = future.result()
-        for capture_ns, picture in pictures:
-            self.frames_decoded += 1
-            self._playout.push(picture, capture_ns)
+        decoded = outcome.result()
+        self.frames_decoded += len(decoded.pictures)
+        self._cost_ns = decoded.worst_ns
+        if decoded.worst_ns > HEAVY_NS:
+            self._thread = self._threads.heavy
+        if decoded.pictures:
+            self._picture_bytes = _bytes(decoded.pictures[-1][1].size)
+        if decoded.error is not None:
+            self.decode_errors += 1
+            log.info(
+                "undecodable frame",
+                extra={"track": self.track.track_id, "why": str(decoded.error)},
+            )
+            self._strike(Offence.UNDECODABLE)
+        if decoded.worst_ns > MAX_DECODE_NS:
+            self._strike(Offence.TOO_EXPENSIVE)
+        if self.is_muted:
+            self.frames_shed += len(decoded.rest)
+            return
+        self._queue.put_back(decoded.rest)
+        if decoded.error is not None:
+            self._skip_to_keyframe()
+        if self._wanted:
+            for capture_ns, picture in decoded.pictures:
+                self._playout.push(picture, capture_ns)
+
+    def _strike(self, offence: Offence) -> None:
+        self._offences[offence] += 1
+        if self._conduct.strike(offence, self._clock.now_ns()):
+            log.warning(
+                "source muted for its offences",
+                extra={
+                    "track": self.track.track_id,
+                    "offence": offence.value,
+                    "dropped": self._conduct.is_dropped,
+                },
+            )
+            self.is_muted = True
+            self._empty()
+
+    def _empty(self) -> None:
+        """Forget everything that waits."""
+        while self._queue:
+            self._drop()
+        self._playout.clear()
+        self._awaits_keyframe = True
 
     def _shed(self) -> None:
-        """Drop up to the next queued keyframe, or everything and wait for one."""
+        """Drop the next frame and all up to the next queued keyframe."""
         self._drop()
-        while self._queue and not self._queue[0].keyframe:
+        self._skip_to_keyframe()
+
+    def _skip_to_keyframe(self) -> None:
+        """Drop up to the next queued keyframe, or everything and wait for one."""
+        while self._queue and not self._queue.first.keyframe:
             self._drop()
         if not self._queue:
-            self._awaits_keyframe = True
-            # Of a hidden track none is wanted before it is shown again.
-            if self._wanted:
-                self._request_keyframe()
+            self._await_keyframe()
+
+    def _await_keyframe(self) -> None:
+        self._awaits_keyframe = True
+        # Of a hidden track none is wanted before it is shown again, of a muted one none at all.
+        if self._wanted and not self.is_muted:
+            self._request_keyframe()
 
     def _drop(self) -> None:
         if self._queue:
-            self._pop()
+            self._queue.pop()
             self.frames_shed += 1
 
-    def _pop(self) -> None:
-        frame = self._queue.popleft()
-        self._queue_bytes -= len(frame.data)
-        if frame.keyframe:
-            self._keyframes.popleft()
-        self._popped += 1
+    def _room(self) -> int:
+        """How many pictures of this source may be decoded at once now."""
+        # Two at least, or nothing would move.
+        waiting = max(2, min(PICTURES, PICTURES_BYTES // max(1, self._picture_bytes)))
+        return min(BATCH_FRAMES, waiting - len(self._playout))
 
     def _capture_ns(self, frame: EncodedFrame) -> int | None:
         return self.clock_map.capture_ns(frame.track_id, frame.epoch, frame.rtp_timestamp)
 
 
-class _Undecodable(Exception):
-    """Carries the pictures decoded before the damaged frame over the thread boundary."""
-
-    def __init__(self, pictures: Sequence[tuple[int, Picture]]) -> None:
-        super().__init__()
-        self.pictures = pictures
+def _bytes(size: Size) -> int:
+    """Memory of a picture in planar YUV 4:2:0."""
+    return size.width * size.height * 3 // 2

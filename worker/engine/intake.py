@@ -1,8 +1,7 @@
 """Where the room delivers: routes frames to their tracks and events to the director."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.clockmap import ClockMap
@@ -13,8 +12,11 @@ from worker.core.identity import (
     Source,
     Track,
     TrackId,
+    UserId,
 )
+from worker.core.offences import Conduct
 from worker.core.timing import NS_PER_S
+from worker.engine.decoders import DecoderThreads
 from worker.engine.hearing import AudioIngest
 from worker.engine.ingest import VideoIngest
 from worker.ports import (
@@ -34,8 +36,10 @@ from worker.ports import (
 
 log = logging.getLogger(__name__)
 
-FORGET_NS = 5 * NS_PER_S
+FORGET_NS = 7 * NS_PER_S
 """An ended track is kept this long, until the last of it has been shown and heard."""
+MEASURE_NS = NS_PER_S
+"""How often what is wanted in the result alone is measured."""
 
 
 @dataclass(slots=True)
@@ -51,7 +55,7 @@ class Attendance:
     clock_map: ClockMap = field(default_factory=ClockMap)
     av_offset_ms: float | None = None
     """By how much camera lags microphone as they arrive, last known; playout takes it out."""
-    ended: dict[TrackId, dict[str, int]] = field(default_factory=dict)
+    ended: dict[TrackId, Mapping[str, object]] = field(default_factory=dict)
     """What became of the frames of tracks that are gone."""
 
 
@@ -65,7 +69,8 @@ class Intake:
         kit: MediaKit,
         schedule: Callable[[int, RoomEvent], None],
         request_keyframe: Callable[[TrackId], None],
-        decoder_threads: Sequence[Executor],
+        decoder_threads: DecoderThreads,
+        thread_cpu_ns: Callable[[], int],
         video: bool,
     ) -> None:
         self._clock = clock
@@ -73,13 +78,16 @@ class Intake:
         self._schedule = schedule
         self._request_keyframe = request_keyframe
         self._decoder_threads = decoder_threads
+        self._thread_cpu_ns = thread_cpu_ns
         self._video_wanted = video
-        self._next_thread = 0
         self._video: dict[TrackId, VideoIngest] = {}
         self._audio: dict[TrackId, AudioIngest] = {}
         self._present: dict[ParticipantId, Attendance] = {}
         # One small entry per presence for the result: some megabytes for ten thousand joins.
         self.attendance: dict[ParticipantId, Attendance] = {}
+        # Kept for the job like the attendance: who re-joins or publishes anew is known still.
+        self._conduct: dict[tuple[UserId, Source], Conduct] = {}
+        self._measured_ns = clock.now_ns()
         self.is_connected = False
         self.last_heard_ns = clock.now_ns()
         """When the room last gave a sign of life: an event or media."""
@@ -98,6 +106,21 @@ class Intake:
         """Participants who are there, publishing or not; pure receivers are none (API 5)."""
         return len(self._present)
 
+    @property
+    def conduct(self) -> Mapping[tuple[UserId, Source], Conduct]:
+        """The record of every video source so far."""
+        return self._conduct
+
+    def muted(self) -> frozenset[TrackId]:
+        """Videos that are muted for their offences."""
+        return frozenset(key for key, ingest in self._video.items() if ingest.is_muted)
+
+    def expect(self, track_id: TrackId) -> None:
+        """A video will be shown a playout delay from now."""
+        ingest = self._video.get(track_id)
+        if ingest is not None:
+            ingest.expect(self._clock.now_ns())
+
     def on_event(self, event: RoomEvent) -> None:
         now_ns = self._clock.now_ns()
         self.last_heard_ns = now_ns
@@ -114,8 +137,10 @@ class Intake:
                 self._published(track)
             case TrackEnded(track_id):
                 self._ended(track_id, now_ns)
-            case TrackMuted():
-                pass
+            case TrackMuted(track_id, muted):
+                # A muted video is left out by the scene.
+                if (audio := self._audio.get(track_id)) is not None:
+                    audio.mute(now_ns, muted=muted)
         self._schedule(now_ns, event)
 
     def on_frame(self, frame: EncodedFrame) -> None:
@@ -144,18 +169,28 @@ class Intake:
                 report.arrival_ns,
             )
 
+    def lateness_ns(self, now_ns: int) -> tuple[int, int]:
+        """By how much the latest (sound, pictures) of anybody came later than the promptest."""
+        late = [each.clock_map.lateness_ns(now_ns) for each in self._present.values()]
+        return max((sound for sound, _ in late), default=0), max((p for _, p in late), default=0)
+
     def look_back(self, now_ns: int) -> None:
-        """Measure what is wanted in the result, and drop tracks that ended a while ago."""
-        for attendance in self._present.values():
-            offset_ms = _av_offset_ms(attendance)
-            if offset_ms is not None:
-                attendance.av_offset_ms = offset_ms
+        """What is to be done ten times a second: mutes that end, decoders that hang, old tracks."""
+        self._decoder_threads.look()
+        for video in self._video.values():
+            video.look(now_ns)
         ingests: list[VideoIngest | AudioIngest] = [*self._video.values(), *self._audio.values()]
         for ingest in ingests:
             if ingest.ended_ns is not None and ingest.ended_ns + FORGET_NS < now_ns:
                 self._forget(ingest)
+        if now_ns - self._measured_ns >= MEASURE_NS:
+            self._measured_ns = now_ns
+            for attendance in self._present.values():
+                offset_ms = _av_offset_ms(attendance)
+                if offset_ms is not None:
+                    attendance.av_offset_ms = offset_ms
 
-    def track_facts(self, attendance: Attendance, track_id: TrackId) -> dict[str, int]:
+    def track_facts(self, attendance: Attendance, track_id: TrackId) -> Mapping[str, object]:
         """What became of the frames of one track, gone or not."""
         ingest = self._ingest(track_id)
         return attendance.ended.get(track_id, {}) if ingest is None else ingest.facts()
@@ -164,10 +199,12 @@ class Intake:
         return self._video.get(track_id) or self._audio.get(track_id)
 
     def _published(self, track: Track) -> None:
-        attendance = self.attendance.get(track.participant_id)
+        attendance = self._present.get(track.participant_id)
         if attendance is None:
             log.warning("track of an unknown participant", extra={"track": track.track_id})
             return
+        if track.track_id in attendance.live:
+            return  # listed again after a reconnect
         attendance.tracks[track.track_id] = track
         attendance.live.add(track.track_id)
         if track.kind is Kind.AUDIO:
@@ -177,13 +214,15 @@ class Intake:
                 decoder=self._kit.audio_decoder(),
             )
         elif self._video_wanted:
-            executor = self._decoder_threads[self._next_thread % len(self._decoder_threads)]
-            self._next_thread += 1
+            source = attendance.participant.user_id, track.source
             self._video[track.track_id] = VideoIngest(
                 track=track,
+                clock=self._clock,
                 clock_map=attendance.clock_map,
                 decoder=self._kit.video_decoder(),
-                executor=executor,
+                threads=self._decoder_threads,
+                thread_cpu_ns=self._thread_cpu_ns,
+                conduct=self._conduct.setdefault(source, Conduct()),
                 request_keyframe=lambda: self._request_keyframe(track.track_id),
             )
 

@@ -7,11 +7,14 @@ only leave valid files.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from worker.core.demand import LINGER_NS, Demand
 from worker.core.lifecycle import IdleRule, Lifecycle, State, StopReason
+from worker.core.playoutdelay import PlayoutDelay
 from worker.core.spec import JobSpec, MixSpec
 from worker.core.timing import (
     NS_PER_MS,
@@ -20,11 +23,14 @@ from worker.core.timing import (
     samples_for_ticks,
     ticks_until,
 )
+from worker.engine.decoders import DecoderThreads
 from worker.engine.delivery import Delivery
 from worker.engine.director import Director
+from worker.engine.ingest import DECODE_LEAD_NS
 from worker.engine.intake import Intake
 from worker.engine.isolate import isolate
-from worker.engine.sound import SoundLane
+from worker.engine.looking import Looking
+from worker.engine.sound import LEAD_NS, SoundLane
 from worker.engine.video import VideoLane
 from worker.errors import DestinationError, InternalError, RoomError, RoomRefused
 from worker.ports import Clock, MediaKit, Program, Room, RoomConnected, RoomEvent, Sink
@@ -33,6 +39,8 @@ log = logging.getLogger(__name__)
 
 WATCH_NS = 100 * NS_PER_MS
 """How often the end of a job is looked for; also the precision of an idle stop."""
+ADAPT_NS = 500 * NS_PER_MS
+"""How often the playout delay is compared with what media needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class JobOptions:
     connect_timeout_s: float = 30.0
     grace_s: float = 25.0
     decoder_threads: int = 2
+    max_playout_delay_ms: int = 1600
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,9 @@ class Job:
         sinks: Sequence[Sink],
         options: JobOptions | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        thread_cpu_ns: Callable[[], int] = time.thread_time_ns,
     ) -> None:
+        """*thread_cpu_ns* tells the CPU time of the thread that calls it."""
         self.spec = spec
         self.lifecycle = Lifecycle()
         self.warnings: list[str] = []
@@ -82,13 +93,18 @@ class Job:
         self._clock = clock
         self._options = options or JobOptions()
         self._on_progress = on_progress
-        self._delay_ns = spec.playout_delay_ms * NS_PER_MS
+        self.delay = PlayoutDelay(
+            spec.playout_delay_ms * NS_PER_MS,
+            most_ns=self._options.max_playout_delay_ms * NS_PER_MS,
+            picture_lead_ns=DECODE_LEAD_NS,
+            sound_lead_ns=LEAD_NS,
+        )
+        self._delay_checked_ns = self.started_ns
+        self._set_patience()
         self._idle = IdleRule(spec.mix.max_idle_s)
         self._joined_or_ended = asyncio.Event()
         self.delivery = Delivery(sinks)
-        self._decoder_threads = [
-            ThreadPoolExecutor(1, "decode") for _ in range(self._options.decoder_threads)
-        ]
+        self._decoder_threads = DecoderThreads(self._options.decoder_threads)
         self._director: Director | None = None
         self.video: VideoLane | None = None
         template = spec.mix.template
@@ -100,7 +116,16 @@ class Job:
             schedule=self._schedule,
             request_keyframe=room.request_keyframe,
             decoder_threads=self._decoder_threads,
+            thread_cpu_ns=thread_cpu_ns,
             video=template is not None,
+        )
+        # What is not looked at any more in the room is shown for a playout delay still.
+        most_ms = max(spec.playout_delay_ms, self._options.max_playout_delay_ms)
+        self._looking = Looking(
+            director=self._director,
+            intake=self.intake,
+            room=room,
+            demand=Demand(LINGER_NS + most_ms * NS_PER_MS),
         )
         self.sound = SoundLane(
             clock=clock,
@@ -135,7 +160,9 @@ class Job:
     def update(self, mix: MixSpec) -> None:
         """Let a new layout take effect from this instant of room time on."""
         if self._director is not None:
-            self._director.schedule(self._clock.now_ns(), mix)
+            now_ns = self._clock.now_ns()
+            self._director.schedule(now_ns, mix)
+            self._looking.follow(now_ns)
 
     async def run(self) -> None:
         """Record until an end is reached, then drain.
@@ -160,8 +187,7 @@ class Job:
             self.error = "; ".join(_reasons(failure))
             raise
         finally:
-            for thread in self._decoder_threads:
-                thread.shutdown(wait=False)
+            self._decoder_threads.shutdown()
         if self.origin_ns is None and self.error is not None:
             raise RoomError(self.error)
 
@@ -169,9 +195,11 @@ class Job:
         """Before anything is shown; broken ones are warnings. On a thread: files may be slow."""
         loop = asyncio.get_running_loop()
         images = self.spec.mix.backgrounds.images
-        self.warnings.extend(
-            await loop.run_in_executor(self._decoder_threads[0], self._kit.load_images, images)
-        )
+        thread = ThreadPoolExecutor(1, "images")
+        try:
+            self.warnings.extend(await loop.run_in_executor(thread, self._kit.load_images, images))
+        finally:
+            thread.shutdown(wait=False)
 
     async def _attend(self) -> None:
         """Be in the room until cancelled; a room that ends by itself ends the job."""
@@ -206,9 +234,9 @@ class Job:
                 group.create_task(self._deliver_to(sink, program), name=f"sink:{sink.name}")
             watch = group.create_task(self._watch(self.origin_ns), name="watch")
             async with asyncio.TaskGroup() as lanes:
-                lanes.create_task(self.sound.run(self.origin_ns, self._delay_ns), name="sound")
+                lanes.create_task(self.sound.run(self.origin_ns, self.delay), name="sound")
                 if self.video is not None:
-                    lanes.create_task(self.video.run(self.origin_ns, self._delay_ns), name="video")
+                    lanes.create_task(self.video.run(self.origin_ns, self.delay), name="video")
             self.delivery.close()
             watch.cancel()
         self._show_progress()
@@ -229,11 +257,32 @@ class Job:
             now_ns = self._clock.now_ns()
             if self.end_ns is None:
                 self._look_for_end(now_ns, last_ns)
-            elif now_ns > self.end_ns + self._delay_ns + round(self._options.grace_s * NS_PER_S):
+                self._adapt_delay(now_ns)
+            elif now_ns > self.end_ns + self.delay.now_ns + round(self._options.grace_s * NS_PER_S):
                 raise InternalError("the drain took longer than its grace period")
             self.intake.look_back(now_ns)
+            self._looking.follow(now_ns)
             self._show_progress()
             await self._clock.sleep_until_ns(now_ns + WATCH_NS)
+
+    def _adapt_delay(self, now_ns: int) -> None:
+        """Until the end is known; a stop shall not be drawn out."""
+        if now_ns - self._delay_checked_ns < ADAPT_NS:
+            return
+        self._delay_checked_ns = now_ns
+        sound_ns, pictures_ns = self.intake.lateness_ns(now_ns)
+        if self.delay.need(
+            repair_ns=self.room.wanted_delay_ns(),
+            picture_late_ns=pictures_ns,
+            sound_late_ns=sound_ns,
+        ):
+            log.info("playout delay is %d ms now", self.delay.now_ns // NS_PER_MS)
+            self._set_patience()
+
+    def _set_patience(self) -> None:
+        self.room.set_patience(
+            video_ns=self.delay.picture_patience_ns, audio_ns=self.delay.sound_patience_ns
+        )
 
     def _look_for_end(self, now_ns: int, last_ns: int | None) -> None:
         idle_ns = self._idle.observe(
@@ -272,6 +321,7 @@ class Job:
             self._joined_or_ended.set()
         if self._director is not None:
             self._director.schedule(room_ns, event)
+        self._looking.follow(room_ns)
 
     def _show_progress(self) -> None:
         if self._on_progress is not None:

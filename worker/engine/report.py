@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.core.identity import TrackId
-from worker.core.timing import NS_PER_S
+from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.engine.intake import Attendance
 from worker.engine.job import Job
 from worker.ports import TrackStatistics
@@ -26,11 +26,12 @@ def report(job: Job) -> dict[str, Any]:
         "reason": None if job.lifecycle.reason is None else job.lifecycle.reason.value,
         "aborted": job.was_aborted,
         "error": job.error,
-        "warnings": list(job.warnings),
+        "warnings": [*job.warnings, *_mutes(job)],
         "duration_s": round(job.recorded_ns / NS_PER_S, 3),
         "start_delay_s": None
         if job.origin_ns is None
         else round((job.origin_ns - job.started_ns) / NS_PER_S, 3),
+        "playout_delay_ms": job.delay.now_ns // NS_PER_MS,
         "video": None
         if video is None
         else {
@@ -57,6 +58,20 @@ def report(job: Job) -> dict[str, Any]:
             for participant_id, attendance in job.intake.attendance.items()
         ],
     }
+
+
+def _mutes(job: Job) -> list[str]:
+    """One warning per video source that was muted for what it sent."""
+    warnings = []
+    for (user_id, source), conduct in job.intake.conduct.items():
+        if not conduct.mutes and not conduct.is_dropped:
+            continue
+        reasons = ", ".join(f"{kind.value} ({n})" for kind, n in conduct.offences.items())
+        fate = ", then dropped" if conduct.is_dropped else ""
+        warnings.append(
+            f"the {source.value} of {user_id} was muted {conduct.mutes} times{fate}: {reasons}"
+        )
+    return warnings
 
 
 def _participant(

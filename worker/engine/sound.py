@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from worker.core.audio.desk import LATENCY_BLOCKS, Desk
 from worker.core.audio.mixing import sum_tracks
-from worker.core.audio.speakers import SpeakerTurn
+from worker.core.audio.shortlist import Shortlist
+from worker.core.audio.turnlog import TurnLog
 from worker.core.identity import ParticipantId, TrackId
+from worker.core.playoutdelay import PlayoutDelay
 from worker.core.spec import AudioSpec
 from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
@@ -18,6 +20,9 @@ from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
 
 BATCH_BLOCKS = 3
 """Blocks mixed in one call: a thread hop costs as much as mixing a block."""
+
+LEAD_NS = LATENCY_BLOCKS * BLOCK_NS
+"""By how much sound is decoded before the playout delay is over."""
 
 LEAST_DELAY_NS = 100_000_000
 """Sound is decoded no earlier than this after its instant, even with a short playout delay."""
@@ -40,9 +45,10 @@ class SoundLane:
         self._encoder = encoder
         self._deliver = deliver
         self._desk = Desk(audio)
+        self._shortlist = Shortlist(audio.speakers)
         self._thread = ThreadPoolExecutor(1, "sound")
-        # Not bounded by count: a turn lasts a hold time at least, some 20,000 in a day.
-        self._turns: list[SpeakerTurn] = []
+        self._turns = TurnLog()
+        self._chosen: set[TrackId] = set()
         self.end_sample: int | None = None
         self.encoded_samples = 0
 
@@ -62,20 +68,21 @@ class SoundLane:
                 turns.setdefault(turn.voice, []).append((start_s, turn_end_s))
         return turns
 
-    async def run(self, origin_ns: int, delay_ns: int) -> None:
+    async def run(self, origin_ns: int, delay: PlayoutDelay) -> None:
         """Mix block n once all of its lookahead is there; at the end flush the encoder."""
-        # The desk gives out a block when it has seen the lookahead after it, so the sound of an
-        # instant leaves the lane together with its picture.
-        wait_ns = max(delay_ns - LATENCY_BLOCKS * BLOCK_NS, LEAST_DELAY_NS)
         loop = asyncio.get_running_loop()
         block = 0
         try:
             while not self._is_complete():
                 end_ns = origin_ns + (block + BATCH_BLOCKS) * BLOCK_NS
+                # The desk gives out a block when it has seen the lookahead after it, so the sound
+                # of an instant leaves the lane together with its picture.
+                wait_ns = max(delay.now_ns - LEAD_NS, LEAST_DELAY_NS)
                 await self._clock.sleep_until_ns(end_ns + wait_ns)
-                batch = [(ingest, ingest.take()) for ingest in self._tracks.values()]
+                start_ns = origin_ns + block * BLOCK_NS
+                batch, resting = self._choose(start_ns)
                 packets = await loop.run_in_executor(
-                    self._thread, self._mix, batch, origin_ns, block
+                    self._thread, self._mix, batch, resting, start_ns, block
                 )
                 block += BATCH_BLOCKS
                 await self._deliver(packets)
@@ -86,30 +93,56 @@ class SoundLane:
     def _is_complete(self) -> bool:
         return self.end_sample is not None and self.encoded_samples >= self.end_sample
 
+    def _choose(self, start_ns: int) -> tuple[list[tuple[AudioIngest, Heard]], list[AudioIngest]]:
+        """Whose packets are decoded for the batch at *start_ns*, and whose no longer are."""
+        # Levels tell who is about to speak: as much before it is heard as the desk looks ahead.
+        until_ns = start_ns + BATCH_BLOCKS * BLOCK_NS + LEAD_NS
+        tracks = list(self._tracks.values())
+        for ingest in tracks:
+            ingest.weigh(until_ns)
+        # The desk is at rest: its thread works only while the loop waits for it.
+        chosen = self._shortlist.choose(
+            [ingest.claim for ingest in tracks],
+            self._desk.chosen,
+            self._desk.loudness_lufs(),
+            until_ns,
+        )
+        batch, resting = [], []
+        for ingest in tracks:
+            track_id = ingest.track.track_id
+            if track_id in chosen:
+                batch.append((ingest, ingest.take()))
+                continue
+            ingest.skip(start_ns)
+            if track_id in self._chosen:
+                resting.append(ingest)
+        self._chosen = chosen
+        return batch, resting
+
     def _mix(
         self,
         batch: Sequence[tuple[AudioIngest, Heard]],
-        origin_ns: int,
+        resting: Sequence[AudioIngest],
+        start_ns: int,
         first_block: int,
     ) -> Sequence[EncodedPacket]:
         """On the sound thread: blocks first_block .. first_block + BATCH_BLOCKS - 1."""
+        for ingest in resting:
+            ingest.rest()
+        tracks: list[dict[ParticipantId, list[NDArray[np.float32]]]]
+        tracks = [{} for _ in range(BATCH_BLOCKS)]
         for ingest, heard in batch:
             ingest.hear(heard)
-        packets: list[EncodedPacket] = []
-        for index in range(first_block, first_block + BATCH_BLOCKS):
-            tracks: dict[ParticipantId, list[NDArray[np.float32]]] = {}
-            for ingest, _ in batch:
-                pcm = ingest.block(origin_ns + index * BLOCK_NS)
+            blocks = ingest.blocks(start_ns, BATCH_BLOCKS)
+            for voices, pcm in zip(tracks, blocks, strict=True):
                 if pcm is not None:
-                    tracks.setdefault(ingest.track.participant_id, []).append(pcm)
-            voices = {
-                key: voice for key, pcm in tracks.items() if (voice := sum_tracks(pcm)) is not None
-            }
-            mixed = self._desk.process(index, voices)
-            if mixed is not None:
-                packets.extend(self._encode(mixed))
+                    voices.setdefault(ingest.track.participant_id, []).append(pcm)
+        mixed = self._desk.process(
+            first_block,
+            [{voice: sum_tracks(pcm) for voice, pcm in voices.items()} for voices in tracks],
+        )
         self._turns.extend(self._desk.take_turns())
-        return packets
+        return self._encode(np.concatenate(mixed)) if mixed else []
 
     def _finish(self) -> Sequence[EncodedPacket]:
         self._desk.flush()

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from worker.core.identity import TrackId
 from worker.core.layout.scene import Scene
+from worker.core.layout.visible import visible_videos
+from worker.core.playoutdelay import PlayoutDelay
 from worker.core.timing import NS_PER_S, tick_ns
 from worker.engine.director import Director
 from worker.engine.ingest import VideoIngest
@@ -72,6 +74,8 @@ class VideoLane:
         self._composed: Mailbox[tuple[int, Canvas]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
         self._compose_thread = ThreadPoolExecutor(1, "compose")
         self._encode_thread = ThreadPoolExecutor(1, "encode")
+        self._scene: Scene | None = None
+        self._seen: frozenset[TrackId] = frozenset()
         self.end_tick: int | None = None
         self.counters = VideoCounters()
 
@@ -80,11 +84,11 @@ class VideoLane:
         """What muxers must know of the video."""
         return self._encoder.stream
 
-    async def run(self, origin_ns: int, delay_ns: int) -> None:
+    async def run(self, origin_ns: int, delay: PlayoutDelay) -> None:
         """Compose tick k at origin + k/fps + delay until `end_tick`; then flush the encoder."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._compose_all(origin_ns, delay_ns), name="video:compose")
+                group.create_task(self._compose_all(origin_ns, delay), name="video:compose")
                 group.create_task(self._encode_all(), name="video:encode")
         finally:
             # Never waited for: a cancelled job must not hang on a codec call in flight, and the
@@ -92,13 +96,13 @@ class VideoLane:
             self._compose_thread.shutdown(wait=False)
             self._encode_thread.shutdown(wait=False)
 
-    async def _compose_all(self, origin_ns: int, delay_ns: int) -> None:
+    async def _compose_all(self, origin_ns: int, delay: PlayoutDelay) -> None:
         loop = asyncio.get_running_loop()
         period_ns = tick_ns(1, self.fps)
         tick = 0
         while self.end_tick is None or tick < self.end_tick:
             room_ns = origin_ns + tick_ns(tick, self.fps)
-            due_ns = room_ns + delay_ns
+            due_ns = room_ns + delay.now_ns
             await self._clock.sleep_until_ns(due_ns)
             if self.end_tick is not None and tick >= self.end_tick:
                 break
@@ -108,6 +112,8 @@ class VideoLane:
             # A frame lasts a period: the picture nearest to its middle is wrong by half a period at
             # most, early or late; a source in step with us sits in the middle, safe from jitter.
             pictures = self._pictures(scene, room_ns + period_ns // 2)
+            if tick % self.fps == 0:
+                self._tidy(room_ns)
             if tick % _stride(lag_ns) and tick > 0:
                 self.counters.duplicated += 1
                 canvas = self._compositor.repeat()
@@ -127,14 +133,27 @@ class VideoLane:
             self.counters.late += 1
 
     def _pictures(self, scene: Scene, room_ns: int) -> dict[TrackId, Picture]:
-        shown = {tile.track_id for tile in scene.tiles if tile.track_id is not None}
+        """The newest picture of everything in sight; what is not costs nothing."""
+        if scene is not self._scene:
+            self._scene = scene
+            before, self._seen = self._seen, frozenset(visible_videos(scene))
+            self._hide(before - self._seen, room_ns)
         pictures: dict[TrackId, Picture] = {}
-        for track_id, ingest in self._tracks.items():
-            if track_id not in shown:
-                ingest.hide(room_ns)
-            elif (picture := ingest.show(room_ns)) is not None:
+        for track_id in self._seen:
+            ingest = self._tracks.get(track_id)
+            if ingest is not None and (picture := ingest.show(room_ns)) is not None:
                 pictures[track_id] = picture
         return pictures
+
+    def _tidy(self, room_ns: int) -> None:
+        """Once a second: let what is out of sight forget what it does not need."""
+        self._hide(self._tracks.keys() - self._seen, room_ns)
+
+    def _hide(self, track_ids: Iterable[TrackId], room_ns: int) -> None:
+        for track_id in track_ids:
+            ingest = self._tracks.get(track_id)
+            if ingest is not None:
+                ingest.hide(room_ns)
 
     async def _encode_all(self) -> None:
         loop = asyncio.get_running_loop()

@@ -52,6 +52,8 @@ class TileCompositor:
         self._labels = LabelPainter()
         self._scalers: dict[_ScalerKey, TileScaler] = {}
         self._steps: list[_Step] = []
+        self._boxes: list[Rect] = []
+        self._is_covered = False
         self._last: PooledCanvas | None = None
 
     def compose(self, scene: Scene, pictures: Mapping[TrackId, Picture]) -> PooledCanvas:
@@ -134,7 +136,7 @@ class TileCompositor:
     def _painted(self, steps: list[_Step]) -> PooledCanvas:
         buffer = self._pool.take()
         background = steps[0]
-        for step in steps:
+        for step in steps[1:] if self._hide_background(steps) else steps:
             if isinstance(step, Patch):
                 _paste(buffer.planes, step.box, step.planes)
             elif step.plain or not isinstance(background, Patch):
@@ -142,6 +144,21 @@ class TileCompositor:
             else:
                 _paste(buffer.planes, step.box, _part(background.planes, step.box))
         return self._pool.hand_out(buffer)
+
+    def _hide_background(self, steps: list[_Step]) -> bool:
+        """Whether what is painted later covers the canvas anyway; worked out when boxes change."""
+        boxes = [step.box for step in steps[1:]]
+        if boxes != self._boxes:
+            self._boxes, self._is_covered = boxes, _cover(boxes, self._pool.size)
+        return self._is_covered
+
+
+def _cover(boxes: list[Rect], canvas: Size) -> bool:
+    """Whether *boxes*, all inside *canvas*, leave no even pixel of it free."""
+    free = np.ones((canvas.height // 2, canvas.width // 2), np.bool_)
+    for box in boxes:
+        free[box.y // 2 : box.bottom // 2, box.x // 2 : box.right // 2] = False
+    return not free.any()
 
 
 def _same(new: list[_Step], old: list[_Step]) -> bool:

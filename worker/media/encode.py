@@ -99,23 +99,21 @@ def _plain(packet: "av.Packet[Stream]") -> EncodedPacket:
     )
 
 
-def _open(template: EncodeTemplate, settings: EncoderSettings) -> VideoCodecContext:
-    size, fps = template.size, template.fps
+def average_bps(template: EncodeTemplate) -> int:
+    """The bitrate the encoder aims at."""
+    return round(template.bitrate_kbps * 1000 * _AIM)
+
+
+def encoder_threads(template: EncodeTemplate, settings: EncoderSettings) -> int:
+    """How many threads encode *template*: as many as *settings* say, else as it needs."""
+    is_hard = template.size.width * template.size.height * template.fps > _HARD_PIXELS_PER_S
+    return settings.threads or (2 if is_hard else 1)
+
+
+def x264_options(template: EncodeTemplate, settings: EncoderSettings) -> dict[str, str]:
+    """The options of FFmpeg's libx264 that make *template*, but for bitrate and threads."""
     bitrate_bps = template.bitrate_kbps * 1000
-    context = av.CodecContext.create("libx264", "w")
-    assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = size.width, size.height, "yuv420p"
-    context.time_base = Fraction(1, fps)
-    context.framerate = Fraction(fps)
-    context.bit_rate = round(bitrate_bps * _AIM)
-    context.max_b_frames = 0
-    context.flags |= Flags.global_header
-    context.thread_type = ThreadType.FRAME
-    context.thread_count = settings.threads or (
-        1 if size.width * size.height * fps <= _HARD_PIXELS_PER_S else 2
-    )
-    tag_context(context)
-    context.options = {
+    return {
         "preset": settings.preset,
         "profile": "high",
         "maxrate": str(bitrate_bps),
@@ -127,16 +125,32 @@ def _open(template: EncodeTemplate, settings: EncoderSettings) -> VideoCodecCont
         "x264-params": ":".join(
             (
                 "mbtree=1",
-                f"rc-lookahead={round(_LOOKAHEAD_S * fps)}",
+                f"rc-lookahead={round(_LOOKAHEAD_S * template.fps)}",
                 "scenecut=0",
                 "bframes=0",
-                f"keyint={4 * KEYFRAME_INTERVAL_S * fps}",
+                f"keyint={4 * KEYFRAME_INTERVAL_S * template.fps}",
                 "open-gop=0",
                 # A buffer that starts full would let the first seconds exceed the bitrate.
                 "vbv-init=0.5",
             )
         ),
     }
+
+
+def _open(template: EncodeTemplate, settings: EncoderSettings) -> VideoCodecContext:
+    size, fps = template.size, template.fps
+    context = av.CodecContext.create("libx264", "w")
+    assert isinstance(context, VideoCodecContext)
+    context.width, context.height, context.pix_fmt = size.width, size.height, "yuv420p"
+    context.time_base = Fraction(1, fps)
+    context.framerate = Fraction(fps)
+    context.bit_rate = average_bps(template)
+    context.max_b_frames = 0
+    context.flags |= Flags.global_header
+    context.thread_type = ThreadType.FRAME
+    context.thread_count = encoder_threads(template, settings)
+    tag_context(context)
+    context.options = x264_options(template, settings)
     try:
         context.open()
     except av.FFmpegError as exc:

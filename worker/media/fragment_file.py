@@ -7,37 +7,72 @@ and the disk may fill up, between any two bytes.
 """
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from worker.errors import DestinationError, InternalError
+from worker.media.mp4_boxes import HEADER_BYTES, Box, read_header
 
-_HEADER_BYTES = 8
-_LARGE_HEADER_BYTES = 16
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A moov, or a moof with the mdat behind it, as it lies in a file."""
+
+    head: bytes
+    """The whole moov or moof."""
+    start: int
+    end: int
+    """Behind the mdat, for a fragment."""
+
+    @property
+    def is_fragment(self) -> bool:
+        return self.head[4:8] == b"moof"
+
+    @property
+    def media(self) -> range:
+        """Where the samples are, the mdat's header included."""
+        return range(self.start + len(self.head), self.end)
 
 
 class FragmentFile:
-    """A writable, seekable file object for FFmpeg; new, never an existing file.
-
-    FFmpeg appends boxes and, closing, patches a header near the start in place.
-    """
+    """A writable file object for FFmpeg, which appends boxes; and the box that ends them."""
 
     def __init__(self, path: Path) -> None:
         """Create *path*. Raises `DestinationError`, also when it exists."""
+        self._begin(path, os.O_CREAT | os.O_EXCL, 0)
+
+    @classmethod
+    def continuing(cls, path: Path, length: int) -> Self:
+        """Open what another process has left, and cut it to *length*. Raises `DestinationError`."""
+        file = cls.__new__(cls)
+        file._begin(path, 0, length)
         try:
-            self._descriptor = os.open(
-                path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
-            )
+            os.ftruncate(file._descriptor, length)
         except OSError as exc:
-            raise DestinationError(f"{path} cannot be created: {exc.strerror}") from exc
+            raise file._given_up(exc) from exc
+        return file
+
+    def _begin(self, path: Path, flags: int, length: int) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
+        except OSError as exc:
+            raise DestinationError(f"{path} cannot be opened: {exc.strerror}") from exc
         self.name = str(path)
-        self._position = 0
-        self._length = 0
+        self._length = length
         """What is in the file for good: whole boxes."""
         self._waiting = bytearray()
         """Appended, but not whole yet; bounded by the size of one fragment."""
+        self._position = length
+        self._units: list[Unit] = []
         self._open = True
         self.error: DestinationError | None = None
         """Why the file was given up."""
+
+    @property
+    def length(self) -> int:
+        return self._length
 
     @property
     def closed(self) -> bool:
@@ -64,28 +99,48 @@ class FragmentFile:
     def write(self, data: bytes) -> int:
         """Take *data*; it reaches the disk with the rest of its box. Raises `DestinationError`."""
         self._require_open()
-        start, end = self._position - self._length, self._position + len(data) - self._length
-        if end <= 0:
-            self._put(data, self._position)
-        elif 0 <= start <= len(self._waiting):
-            # FFmpeg writes sizes last: it goes back within the box it has not finished.
-            self._waiting[start:end] = data
-            self._commit()
-        else:
-            raise InternalError("the muxer wrote across the end of what it had finished")
+        start = self._position - self._length
+        if not 0 <= start <= len(self._waiting):
+            raise InternalError("the muxer wrote where it had finished, or left a hole")
+        # FFmpeg writes sizes last: it goes back within the box it has not finished.
+        self._waiting[start : start + len(data)] = data
+        self._commit()
         self._position += len(data)
         return len(data)
 
+    def new_units(self) -> list[Unit]:
+        """What has reached the disk since the last call."""
+        units, self._units = self._units, []
+        return units
+
+    def append(self, pieces: Iterator[bytes]) -> None:
+        """Add one box, given in pieces of which the first holds its header at least.
+
+        It is there whole or not at all, and on the disk when this returns. Raises
+        `DestinationError`.
+        """
+        self._require_whole()
+        first = next(pieces)
+        self._put(first[HEADER_BYTES:], self._length + HEADER_BYTES)
+        end = self._length + len(first)
+        for piece in pieces:
+            self._put(piece, end)
+            end += len(piece)
+        self._put(first[:HEADER_BYTES], self._length)
+        self._sync()
+        self._length = end
+
+    def patch(self, offset: int, data: bytes) -> None:
+        """Write over a few bytes of what is whole. Raises `DestinationError`."""
+        self._require_open()
+        if not 0 <= offset <= self._length - len(data):
+            raise InternalError("a patch of what is not in the file")
+        self._put(data, offset)
+
     def finish(self) -> None:
         """Close a complete file, on the disk and not only in memory. Raises `DestinationError`."""
-        self._require_open()
-        if self._waiting:
-            self.abandon()
-            raise InternalError("the muxer left half a box")
-        try:
-            os.fsync(self._descriptor)
-        except OSError as exc:
-            raise self._given_up(exc) from exc
+        self._require_whole()
+        self._sync()
         self._open = False
         os.close(self._descriptor)
 
@@ -104,12 +159,21 @@ class FragmentFile:
             os.close(self._descriptor)
 
     def _commit(self) -> None:
-        while size := _whole_unit(self._waiting):
-            unit = bytes(self._waiting[:size])
-            self._put(unit[_HEADER_BYTES:], self._length + _HEADER_BYTES)
-            self._put(unit[:_HEADER_BYTES], self._length)
-            self._length += size
-            del self._waiting[:size]
+        while (box := _first_box(self._waiting)) is not None:
+            head, end = box
+            data = bytes(self._waiting[:end])
+            self._put(data[HEADER_BYTES:], self._length + HEADER_BYTES)
+            self._put(data[:HEADER_BYTES], self._length)
+            if head.kind in (b"moov", b"moof"):
+                self._units.append(Unit(data[: head.size], self._length, self._length + end))
+            self._length += end
+            del self._waiting[:end]
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as exc:
+            raise self._given_up(exc) from exc
 
     def _put(self, data: bytes, offset: int) -> None:
         rest = memoryview(data)
@@ -126,27 +190,25 @@ class FragmentFile:
         self.abandon()
         return self.error
 
+    def _require_whole(self) -> None:
+        self._require_open()
+        if self._waiting:
+            self.abandon()
+            raise InternalError("the muxer left half a box")
+
     def _require_open(self) -> None:
         if not self._open:
             raise self.error or DestinationError(f"{self.name} is closed")
 
 
-def _whole_unit(data: bytearray) -> int:
-    """Bytes of the first box in *data*, a moof together with its mdat; 0 while it is not whole."""
-    size = _box_bytes(data, 0)
-    if size and data[4:8] == b"moof":
-        rest = _box_bytes(data, size) if size <= len(data) else 0
-        size = size + rest if rest else 0
-    return size if 0 < size <= len(data) else 0
-
-
-def _box_bytes(data: bytearray, start: int) -> int:
-    """The size the box at *start* claims, 0 while it is not known."""
-    if len(data) < start + _HEADER_BYTES:
-        return 0
-    size = int.from_bytes(data[start : start + 4], "big")
-    if size != 1:
-        return size
-    if len(data) < start + _LARGE_HEADER_BYTES:
-        return 0
-    return int.from_bytes(data[start + 8 : start + 16], "big")
+def _first_box(data: bytearray) -> tuple[Box, int] | None:
+    """The box *data* begins with, if it is whole, a moof together with its mdat; their end."""
+    head = read_header(data)
+    if head is None or head.size == 0 or head.size > len(data):
+        return None
+    if head.kind != b"moof":
+        return head, head.size
+    media = read_header(data, head.size)
+    if media is None or media.size == 0 or media.end > len(data):
+        return None
+    return head, media.end

@@ -28,8 +28,8 @@ class FramePicture:
 
 def planes_of(frame: av.VideoFrame) -> VideoPlanes:
     """Views of the pixels of a yuv420p *frame*, without the padding of its lines."""
-    y, u, v = (_plane_view(plane) for plane in frame.planes)
-    return VideoPlanes(y, u, v)
+    y, u, v = frame.planes
+    return VideoPlanes(_plane_view(y), _plane_view(u), _plane_view(v))
 
 
 def picture_of(planes: VideoPlanes) -> FramePicture:
@@ -64,4 +64,6 @@ def cut(picture: FramePicture, region: Rect) -> av.VideoFrame:
 
 def _plane_view(plane: av.video.plane.VideoPlane) -> NDArray[np.uint8]:
     lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8)
-    return lines.reshape(plane.height, plane.line_size)[:, : plane.width]
+    lines = lines.reshape(plane.height, -1)
+    width = plane.width
+    return lines if lines.shape[1] == width else lines[:, :width]

@@ -22,13 +22,20 @@ from worker.errors import MediaError
 KEYFRAME_INTERVAL_S = 1
 """A replayed loop answers a keyframe request with its next keyframe, so at most this late."""
 
-_ENCODERS: Final = {Codec.VP8: "libvpx", Codec.H264: "libx264"}
-_VPX_OPTIONS: Final = {
+_ENCODERS: Final = {Codec.VP8: "libvpx", Codec.VP9: "libvpx-vp9", Codec.H264: "libx264"}
+_VP8_OPTIONS: Final = {
     "deadline": "realtime",
     "cpu-used": "16",  # a third of the CPU of 8, and the marks are read just as well
     "lag-in-frames": "0",
     "auto-alt-ref": "0",
     # A keyframe of at most ten mean frames, or it alone would fill a narrow uplink for a second.
+    "max-intra-rate": "1000",
+}
+_VP9_OPTIONS: Final = {
+    "deadline": "realtime",
+    "speed": "9",
+    "lag-in-frames": "0",
+    "auto-alt-ref": "0",
     "max-intra-rate": "1000",
 }
 _X264_OPTIONS: Final = {
@@ -152,7 +159,9 @@ _OPUS_DELAY_SAMPLES = 312
 
 def _options(settings: VideoSettings) -> dict[str, str]:
     if settings.codec is Codec.VP8:
-        return dict(_VPX_OPTIONS)
+        return dict(_VP8_OPTIONS)
+    if settings.codec is Codec.VP9:
+        return dict(_VP9_OPTIONS)
     return {**_X264_OPTIONS, "profile": settings.h264_profile}
 
 

@@ -1,7 +1,7 @@
 """One encode into an MP4 file that plays while it grows and is an ordinary MP4 once closed.
 
-FFmpeg's `hybrid_fragmented`: fragments of 0.4 s while recording; closing appends one
-index for all and turns the fragments into plain media data by patching eight bytes.
+FFmpeg writes short fragments; we follow them and, closing, append one index for all. (FFmpeg
+would do that too, `hybrid_fragmented`, but keeps 20 MB in memory for every hour.)
 """
 
 import io
@@ -14,18 +14,21 @@ import av
 from av.container import OutputContainer
 from av.stream import Stream
 
-from worker.errors import DestinationError, InternalError
+from worker.errors import DestinationError, InternalError, MediaError
 from worker.media.colour import tag_context
 from worker.media.fragment_file import FragmentFile
+from worker.media.mp4_finish import scratch_file, write_index
+from worker.media.mp4_index import FragmentIndex
 from worker.ports import AudioStream, EncodedPacket, Program, StreamKind, VideoStream
 
-FRAGMENT_US = 400_000
-"""What a kill may cost, at most, of what the muxer was given."""
+FRAGMENT_US = 200_000
+"""What a kill may cost, at most, of what the muxer was given. Fragments cost 0.75 kB each."""
 
 _OPTIONS = {
     # delay_moov: the first index is written with the first fragment, when the times of the first
     # packets are known, so that an edit list can skip the priming of the audio.
-    "movflags": "hybrid_fragmented+delay_moov",
+    # skip_trailer: no list of the fragments, which would grow in memory.
+    "movflags": "delay_moov+skip_trailer",
     "frag_duration": str(FRAGMENT_US),
     "flush_packets": "1",
 }
@@ -37,8 +40,15 @@ class Mp4Muxer:
 
     def __init__(self, path: Path, program: Program) -> None:
         """Create *path*, which must not exist. Raises `DestinationError`."""
-        self._file = FragmentFile(path)
+        if program.video is None and program.audio is None:
+            raise InternalError("a program without a stream")
         self._error: DestinationError | None = None
+        self._file = FragmentFile(path)
+        try:
+            self._index = FragmentIndex(scratch_file(path.parent))
+        except DestinationError:
+            self._file.abandon()
+            raise
         self._container = av.open(
             self._file, "w", format="mp4", options=_OPTIONS, buffer_size=_BUFFER_BYTES
         )
@@ -53,8 +63,6 @@ class Mp4Muxer:
                 _add_audio(self._container, program.audio),
                 Fraction(1, program.audio.sample_rate_hz),
             )
-        if not self._streams:
-            raise InternalError("a program without a stream")
 
     def write(self, packet: EncodedPacket) -> None:
         """Take one packet, in decoding order per stream. Raises `DestinationError`."""
@@ -62,6 +70,7 @@ class Mp4Muxer:
         stamped = self._stamped(packet)
         with self._ending_on_error():
             self._container.mux_one(stamped)
+            self._follow()
 
     def close(self) -> None:
         """Finish the file. Raises `DestinationError`; then it is valid up to its last fragment."""
@@ -69,7 +78,9 @@ class Mp4Muxer:
         with self._ending_on_error():
             self._container.start_encoding()  # an empty recording has an index too
             self._container.close()
-            self._file.finish()
+            self._follow()
+            write_index(self._file, self._index)
+        self._index.close()
         self._error = DestinationError(f"{self._file.name} is closed")
 
     def _stamped(self, packet: EncodedPacket) -> "av.Packet[Stream]":
@@ -85,25 +96,36 @@ class Mp4Muxer:
         stamped.is_keyframe = packet.keyframe
         return stamped
 
+    def _follow(self) -> None:
+        if self._file.error is not None:
+            raise self._file.error
+        for unit in self._file.new_units():
+            self._index.add(unit)
+
     def _refuse_after_error(self) -> None:
         if self._error is not None:
             raise DestinationError(str(self._error))
 
     @contextmanager
     def _ending_on_error(self) -> Iterator[None]:
-        """Close the file on its last fragment when something fails, even if FFmpeg is silent."""
+        """Close the file on its last fragment when something fails."""
         try:
             yield
-            if self._file.error is not None:
-                raise self._file.error
         except DestinationError as exc:
-            self._error = exc
-            self._file.abandon()
+            self._give_up(exc)
             raise
-        except (av.FFmpegError, InternalError) as exc:
-            self._error = DestinationError(f"{self._file.name} was given up: {exc}")
-            self._file.abandon()
+        except (av.FFmpegError, MediaError, InternalError) as exc:
+            self._give_up(DestinationError(f"{self._file.name} was given up: {exc}"))
             raise InternalError(f"the MP4 muxer failed: {exc}") from exc
+        except OSError as exc:
+            error = DestinationError(f"{self._file.name} was given up: {exc.strerror}")
+            self._give_up(error)
+            raise error from exc
+
+    def _give_up(self, error: DestinationError) -> None:
+        self._error = error
+        self._file.abandon()
+        self._index.close()
 
 
 def _add_video(container: OutputContainer, video: VideoStream) -> Stream:

@@ -10,6 +10,13 @@ MAX_PACKET_BYTES = 7680
 MAX_PACKET_SAMPLES = 5760
 """120 ms at 48 kHz (requirement R5)."""
 
+_FRAME_SAMPLES = (
+    *((480, 960, 1920, 2880) * 3),  # SILK: 10, 20, 40, 60 ms
+    *((480, 960) * 2),  # hybrid: 10, 20 ms
+    *((120, 240, 480, 960) * 4),  # CELT: 2.5, 5, 10, 20 ms
+)
+"""By configuration number (RFC 6716, section 3.1, table 2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpusPacket:
@@ -27,18 +34,10 @@ def describe(data: bytes) -> OpusPacket:
     if not 0 < len(data) <= MAX_PACKET_BYTES:
         raise MediaError(f"an Opus packet of {len(data)} bytes is refused")
     toc = data[0]
-    samples = _frame_samples(toc >> 3) * _frame_count(data)
+    samples = _FRAME_SAMPLES[toc >> 3] * _frame_count(data)
     if not 0 < samples <= MAX_PACKET_SAMPLES:
         raise MediaError(f"an Opus packet of {samples} samples is refused")
     return OpusPacket(samples, is_stereo=bool(toc & 0x04))
-
-
-def _frame_samples(config: int) -> int:
-    if config < 12:  # SILK: 10, 20, 40, 60 ms
-        return (480, 960, 1920, 2880)[config % 4]
-    if config < 16:  # hybrid: 10, 20 ms
-        return (480, 960)[config % 2]
-    return (120, 240, 480, 960)[config % 4]  # CELT: 2.5, 5, 10, 20 ms
 
 
 def _frame_count(data: bytes) -> int:

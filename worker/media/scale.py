@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import av
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from worker.core.layout.geometry import Fit, Rect, contain, cover_crop
+from worker.core.layout.geometry import Fit, Rect, Size, contain, cover_crop
 from worker.core.planes import VideoPlanes
 from worker.media.frames import FramePicture, cut, planes_of
 
@@ -30,6 +30,9 @@ class TileScaler:
         self._reformatter = VideoReformatter()
         self._picture: FramePicture | None = None
         self._patch: Patch | None = None
+        self._source: Size | None = None
+        self._region = box
+        """What is seen of a source of that size; worked out when it changes."""
 
     def patch(self, picture: FramePicture) -> Patch:
         """*picture* in the box; the very same object until another picture comes."""
@@ -41,11 +44,16 @@ class TileScaler:
     def _scaled(self, picture: FramePicture) -> Patch:
         if self._fit is Fit.COVER:
             box = self._box
-            source = cut(picture, cover_crop(picture.size, box.size))
+            source = cut(picture, self._seen(picture.size))
         else:
             box = contain(picture.size, self._box)
             source = picture.frame
         return Patch(box, planes_of(self._resized(source, box)))
+
+    def _seen(self, source: Size) -> Rect:
+        if source != self._source:
+            self._source, self._region = source, cover_crop(source, self._box.size)
+        return self._region
 
     def _resized(self, source: av.VideoFrame, box: Rect) -> av.VideoFrame:
         # One thread: the work is a tenth of a millisecond.

@@ -1,7 +1,7 @@
 """The per-packet path: a datagram from the socket becomes a plain RTP or RTCP packet.
 
-It stands where aioice would parse every packet as STUN and queue it for a coroutine. It is
-synchronous and takes plain bytes, so that a thread reading in batches can drive it as well.
+It stands where aioice would parse every packet as STUN and queue it for a coroutine. Whatever
+costs more than a look at a few bytes comes after a check of the sender and of a budget.
 """
 
 import logging
@@ -12,14 +12,9 @@ from typing import Any
 
 from aioice.ice import StunProtocol
 
+from worker.core.budget import Budget
 from worker.core.timing import NS_PER_S
-from worker.rooms.private import (
-    SRTP_REPLAYED,
-    DatagramHandler,
-    IceInternals,
-    InboundSrtp,
-    feed_stun,
-)
+from worker.rooms.private import SRTP_REPLAYED, IceInternals, InboundSrtp, feed_stun
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +26,17 @@ MAX_SSRCS = 256
 """Decryption contexts kept per transport; each new SSRC of an authentic packet makes one."""
 MAX_REMOTES = 64
 SSRC_IDLE_NS = 10 * NS_PER_S
+PACKETS_PER_S = 2000
+"""Per track for good, and as many at once: 16 Mbit/s in packets of 1000 bytes."""
+CHECKS_PER_S = 100
+"""Connectivity checks of the other end: one each 20 ms and what it repeats of them."""
+DTLS_PER_S = 20
+"""A handshake is some ten datagrams; each one may make OpenSSL do public-key work."""
+DTLS_BURST_S = 5
+STUN_HEADER_BYTES = 20
+STUN_REQUEST = b"\0\1"
+STUN_ANSWERS = (b"\1\1", b"\1\x11")
+"""Type fields of a binding request, and of its success and error answers (RFC 8489, 5)."""
 
 PacketHandler = Callable[[bytes, int], None]
 """Takes a plain packet and its arrival in ns on the peer's clock."""
@@ -52,7 +58,11 @@ class PathCounters:
     early: int = 0
     """Media that came before the keys and did not fit the early queue."""
     over_limit: int = 0
-    """Of one SSRC too many, or DTLS that piled up."""
+    """Of one SSRC or address too many, or DTLS that piled up."""
+    over_budget: int = 0
+    """More in a second than the other end can have reason to send."""
+    overflowed: int = 0
+    """Dropped by the kernel before we could read them; not part of `received`."""
     faults: int = 0
     """Packets whose handling raised; a bug of ours or of a library, contained."""
     sent: int = 0
@@ -81,33 +91,47 @@ class DatagramPath:
         self._srtp: InboundSrtp | None = None
         self._early: deque[tuple[bytes, int]] = deque()
         self._ssrcs: dict[int, int] = {}
+        self._full_until_ns = 0
+        self._packets = Budget(PACKETS_PER_S, 1)
+        self._checks = Budget(CHECKS_PER_S, 2)
+        self._dtls_datagrams = Budget(DTLS_PER_S, DTLS_BURST_S)
         self._remotes: set[tuple[Any, ...]] = set()
         self._is_closed = False
 
-    def handler(self, protocol: StunProtocol) -> DatagramHandler:
-        """What replaces `datagram_received` of *protocol*."""
+    def expect(self, track_count: int) -> None:
+        """Allow what so many tracks may send."""
+        self._packets = Budget(PACKETS_PER_S * max(1, track_count), 1)
 
-        def receive(datagram: bytes, address: tuple[Any, ...]) -> None:
-            self.receive(protocol, datagram, address)
+    def note_overflow(self, count: int) -> None:
+        """The kernel has dropped *count* more datagrams."""
+        self.counters.overflowed += count
 
-        return receive
+    def receive(
+        self,
+        protocol: StunProtocol,
+        datagram: bytes,
+        address: tuple[Any, ...],
+        arrival_ns: int | None = None,
+    ) -> None:
+        """Take one datagram, which has arrived just now if nothing else is said.
 
-    def receive(self, protocol: StunProtocol, datagram: bytes, address: tuple[Any, ...]) -> None:
-        """Take one datagram; nothing it contains can raise."""
+        Nothing it contains can raise.
+        """
         counters = self.counters
         counters.received += 1
-        size = len(datagram)
-        if self._is_closed or not 0 < size <= MAX_DATAGRAM_BYTES:
+        if self._is_closed or not 0 < len(datagram) <= MAX_DATAGRAM_BYTES:
             counters.malformed += 1
             return
+        if arrival_ns is None:
+            arrival_ns = self._clock_ns()
         try:
             first = datagram[0]
             if 127 < first < 192:
-                self._media(datagram, address)
+                self._media(datagram, address, arrival_ns)
             elif first < 4:
-                feed_stun(protocol, datagram, address)
+                self._stun(protocol, datagram, address, arrival_ns)
             elif 19 < first < 64:
-                self._dtls(datagram, address)
+                self._dtls(datagram, address, arrival_ns)
             else:
                 counters.malformed += 1
         except Exception:  # per-packet boundary: one bad packet must not end the rest
@@ -145,7 +169,7 @@ class DatagramPath:
         self._remotes.add(address)
         return True
 
-    def _media(self, datagram: bytes, address: tuple[Any, ...]) -> None:
+    def _media(self, datagram: bytes, address: tuple[Any, ...], arrival_ns: int) -> None:
         srtp = self._srtp
         if srtp is None:
             if not self._ice.is_candidate((address[0], address[1])):
@@ -153,11 +177,13 @@ class DatagramPath:
             elif len(self._early) >= MAX_EARLY_DATAGRAMS:
                 self.counters.early += 1
             else:
-                self._early.append((datagram, self._clock_ns()))
-        elif self._is_remote(address):
-            self._decrypt(srtp, datagram, self._clock_ns())
-        else:
+                self._early.append((datagram, arrival_ns))
+        elif not self._is_remote(address):
             self.counters.stray += 1
+        elif not self._packets.take(1, arrival_ns):
+            self.counters.over_budget += 1
+        else:
+            self._decrypt(srtp, datagram, arrival_ns)
 
     def _decrypt(self, srtp: InboundSrtp, datagram: bytes, arrival_ns: int) -> None:
         if len(datagram) < 12:
@@ -187,8 +213,11 @@ class DatagramPath:
     def _has_room(self, srtp: InboundSrtp, now_ns: int) -> bool:
         if len(self._ssrcs) < MAX_SSRCS:
             return True
+        if now_ns < self._full_until_ns:
+            return False
         idle = min(self._ssrcs, key=self._ssrcs.__getitem__)
-        if now_ns - self._ssrcs[idle] < SSRC_IDLE_NS:
+        self._full_until_ns = self._ssrcs[idle] + SSRC_IDLE_NS
+        if now_ns < self._full_until_ns:
             return False
         del self._ssrcs[idle]
         srtp.forget(idle)
@@ -200,7 +229,32 @@ class DatagramPath:
         else:
             self.counters.unauthentic += 1
 
-    def _dtls(self, datagram: bytes, address: tuple[Any, ...]) -> None:
+    def _stun(
+        self,
+        protocol: StunProtocol,
+        datagram: bytes,
+        address: tuple[Any, ...],
+        arrival_ns: int,
+    ) -> None:
+        """Let through what answers us and what asks for us; aioice answers anybody."""
+        kind = datagram[:2]
+        if len(datagram) < STUN_HEADER_BYTES:
+            self.counters.malformed += 1
+        elif kind in STUN_ANSWERS:
+            if datagram[8:STUN_HEADER_BYTES] in protocol.transactions:
+                feed_stun(protocol, datagram, address)
+            else:
+                self.counters.stray += 1
+        elif kind != STUN_REQUEST or not self._ice.is_named_in(datagram):
+            self.counters.stray += 1
+        elif not self._checks.take(1, arrival_ns):
+            self.counters.over_budget += 1
+        elif self._ice.has_room_for((address[0], address[1])):
+            feed_stun(protocol, datagram, address)
+        else:
+            self.counters.over_limit += 1
+
+    def _dtls(self, datagram: bytes, address: tuple[Any, ...], arrival_ns: int) -> None:
         # During the handshake the other end may already use a pair whose check we have not
         # finished; a dropped ClientHello would cost its retransmission timer.
         is_expected = self._is_remote(address) or (
@@ -208,6 +262,8 @@ class DatagramPath:
         )
         if not is_expected:
             self.counters.stray += 1
+        elif not self._dtls_datagrams.take(1, arrival_ns):
+            self.counters.over_budget += 1
         elif self._ice.pending_dtls() >= MAX_PENDING_DTLS:
             self.counters.over_limit += 1
         else:

@@ -9,10 +9,14 @@ MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
 AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 ORIENTATION_URI = "urn:3gpp:video-orientation"
 
-RECEIVED_EXTENSIONS = (MID_URI, AUDIO_LEVEL_URI, ORIENTATION_URI)
+TRANSPORT_CC_URI = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+RECEIVED_EXTENSIONS = (MID_URI, AUDIO_LEVEL_URI, ORIENTATION_URI, TRANSPORT_CC_URI)
 """Header extensions we understand, and so accept when they are offered."""
 
-KNOWN_FEEDBACK = ("nack", "nack pli", "ccm fir", "goog-remb")
+REMB = "goog-remb"
+TRANSPORT_CC = "transport-cc"
+KNOWN_FEEDBACK = ("nack", "nack pli", "ccm fir", REMB, TRANSPORT_CC)
 """RTCP feedback we send or answer; anything else offered is left out of our answer."""
 
 
@@ -33,10 +37,21 @@ class MediaCodec:
     """RTCP feedback as in `a=rtcp-fb`, for instance "nack pli"."""
     parameters: str = ""
     """Format parameters as in `a=fmtp`, without the payload type."""
+    red_payload_type: int | None = None
+    """RFC 2198: packets that repeat those before them travel under this payload type."""
+    is_red_preferred: bool = False
+    """Whether the redundant form comes first in the sender's or receiver's order."""
 
     @property
     def has_nack(self) -> bool:
         return "nack" in self.feedback
+
+    @property
+    def payload_types(self) -> tuple[int, ...]:
+        """All of them, in order of preference."""
+        red, rtx = self.red_payload_type, self.rtx_payload_type
+        order = (red, self.payload_type) if self.is_red_preferred else (self.payload_type, red)
+        return tuple(number for number in (*order, rtx) if number is not None)
 
 
 @dataclass(frozen=True, slots=True)

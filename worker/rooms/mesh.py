@@ -1,7 +1,7 @@
 """Our own test room: signalling over a WebSocket, one peer connection per publisher.
 
-Signalling and media live apart: when the socket drops, media goes on while we join again, and
-who is there is then compared with who was.
+Signalling and media live apart: when the socket drops, media goes on while we join again in our
+old place, and who is there is then compared with who was.
 """
 
 import asyncio
@@ -11,20 +11,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from worker.core.identity import ParticipantId, TrackId
+from worker.core.layout.geometry import Size
 from worker.errors import RoomRefused
 from worker.ports import RoomDisconnected, RoomListener, TrackStatistics
 from worker.rooms import private
+from worker.rooms.handshakes import Handshakes
 from worker.rooms.ice import IceSettings
-from worker.rooms.mesh_messages import join_message
+from worker.rooms.mesh_messages import Message, Welcome, join_message
 from worker.rooms.mesh_roster import Roster
+from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
+from worker.rooms.receive.patience import Patience
 from worker.rooms.signalling import Signalling
 from worker.rooms.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
-MAX_HANDSHAKES = 8
-"""At once; each costs some ms of event loop for certificates, SDP and DTLS."""
-POLL_INTERVAL_S = 0.005
 MAX_STATISTICS = 10_000
 
 
@@ -59,12 +60,19 @@ class MeshRoom:
         self._clock_ns = clock_ns
         self._signalling = Signalling(
             url=url,
-            join=join_message(room_id=room_id, user_id=user_id, name=display_name, token=token),
+            join=lambda resume: join_message(
+                room_id=room_id, user_id=user_id, name=display_name, token=token, resume=resume
+            ),
             clock_ns=clock_ns,
         )
-        self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
+        self._handshakes = Handshakes()
         self._statistics = _Statistics()
+        self._patience = Patience()
         self._roster: Roster | None = None
+        self._reader: DatagramReader | None = None
+        self._wanted: Mapping[TrackId, Size] | None = None
+        self._has_news = asyncio.Event()
+        """Something is to be told to publishers."""
 
     @property
     def bad_message_count(self) -> int:
@@ -75,22 +83,36 @@ class MeshRoom:
         """Join and deliver into *listener* until cancelled; see `ports.Room`."""
         private.verify()
         refusal: RoomRefused | None = None
+        self._reader = DatagramReader.where_available(self._clock_ns)
         async with asyncio.TaskGroup() as tasks:
             roster = self._roster = Roster(
                 listener=listener,
                 subscribe=lambda participant_id: self._subscription(participant_id, listener),
                 tasks=tasks,
+                clock_ns=self._clock_ns,
             )
-            poller = tasks.create_task(self._poll(roster), name="poll receivers")
+            helpers = [
+                tasks.create_task(self._poll(roster), name="poll receivers"),
+                tasks.create_task(self._tell_wanted(roster), name="tell what is looked at"),
+            ]
+
+            def take(message: Message) -> None:
+                roster.take(message)
+                if isinstance(message, Welcome):
+                    self._has_news.set()
+
             try:
                 await self._signalling.run(
-                    roster.take, lambda reason: listener.on_event(RoomDisconnected(reason))
+                    take, lambda reason: listener.on_event(RoomDisconnected(reason))
                 )
             except RoomRefused as exc:
                 refusal = exc  # raised below: out of the group it would come wrapped
             finally:
-                poller.cancel()
+                for helper in helpers:
+                    helper.cancel()
                 roster.cancel()
+                if self._reader is not None:
+                    self._reader.close()
         if refusal is not None:
             raise refusal
 
@@ -100,6 +122,22 @@ class MeshRoom:
             for subscription in self._roster.subscriptions:
                 if track_id in subscription.tracks:
                     subscription.request_keyframe(track_id)
+
+    def wanted_delay_ns(self) -> int:
+        """Playout delay with which lost pictures could be repaired."""
+        return self._patience.wanted_delay_ns
+
+    def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
+        """Missing packets of all publishers are waited for this long."""
+        self._patience.set_limits(video_ns=video_ns, audio_ns=audio_ns)
+
+    def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
+        """Let publishers pause every video that is not in *wanted*; see `ports.Room`."""
+        self._wanted = dict(wanted)
+        if self._roster is not None:
+            for subscription in self._roster.subscriptions:
+                subscription.want_video(self._wanted)
+        self._has_news.set()
 
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         """Counters of every track seen so far, ended ones included."""
@@ -114,13 +152,27 @@ class MeshRoom:
             ice=self._ice,
             clock_ns=self._clock_ns,
             statistics=self._statistics,
+            patience=self._patience,
+            wanted=self._wanted,
+            reader=self._reader,
         )
+
+    async def _tell_wanted(self, roster: Roster) -> None:
+        while True:
+            await self._has_news.wait()
+            self._has_news.clear()
+            await self._signalling.is_up.wait()
+            for subscription in roster.subscriptions:
+                await subscription.tell_wanted()
 
     async def _poll(self, roster: Roster) -> None:
         has_failed = False
         while True:
-            await asyncio.sleep(POLL_INTERVAL_S)
+            await asyncio.sleep(READ_INTERVAL_S)
+            if self._reader is not None:
+                self._reader.read()
             now_ns = self._clock_ns()
+            roster.poll(now_ns)
             for subscription in roster.subscriptions:
                 try:
                     subscription.poll(now_ns)

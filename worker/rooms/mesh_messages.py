@@ -4,12 +4,17 @@ The server passes on what publishers say, so nothing in here is trusted.
 """
 
 import json
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 from worker.core.identity import Kind, Source
+from worker.core.layout.geometry import Size
 from worker.errors import RoomError
+
+logger = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_PARTICIPANTS = 512
@@ -47,6 +52,10 @@ class ListedParticipant:
 @dataclass(frozen=True, slots=True)
 class Welcome:
     participants: tuple[ListedParticipant, ...]
+    resume: str | None = None
+    """By which we can take our place again when the connection is lost."""
+    is_resumed: bool = False
+    """We have our former place: publishers never noticed that we were away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ Message = Welcome | Refused | Joined | Left | TracksChanged | Offer | SessionClo
 def parse_message(text: str) -> Message:
     """One message of the server. Raises `BadMessage`."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
         raise BadMessage("not JSON") from exc
     if not isinstance(document, dict):
@@ -108,7 +117,12 @@ def parse_message(text: str) -> Message:
     match document.get("type"):
         case "welcome":
             listed = _list(document.get("participants"), MAX_PARTICIPANTS)
-            return Welcome(tuple(_participant(entry) for entry in listed))
+            resume = document.get("resume")
+            return Welcome(
+                participants=tuple(_readable(listed)),
+                resume=None if resume is None else _identifier(resume),
+                is_resumed=document.get("resumed") is True,
+            )
         case "refused":
             return Refused(_text(document.get("reason"), 512))
         case "joined":
@@ -124,23 +138,40 @@ def parse_message(text: str) -> Message:
     raise BadMessage("no type")
 
 
-def join_message(*, room_id: str, user_id: str, name: str, token: str | None) -> str:
-    """Ask to be let in as somebody who only listens."""
+def join_message(
+    *, room_id: str, user_id: str, name: str, token: str | None, resume: str | None = None
+) -> str:
+    """Ask to be let in as somebody who only listens.
+
+    *resume* of an earlier welcome asks for our place of that time.
+    """
     document: dict[str, object] = {
         "type": "join",
         "room": room_id,
         "user_id": user_id,
         "name": name,
         "role": "subscriber",
+        "resume": resume or "",
     }
     if token is not None:
         document["token"] = token
     return json.dumps(document)
 
 
-def subscribe_message(peer_id: str, session: str) -> str:
-    """Ask a publisher for an offer on a new session."""
-    return _signal_message(peer_id, kind="subscribe", session=session)
+def subscribe_message(peer_id: str, session: str, wanted: Mapping[str, Size] | None = None) -> str:
+    """Ask a publisher for an offer on a new session; see `want_message` for *wanted*."""
+    if wanted is None:
+        return _signal_message(peer_id, kind="subscribe", session=session)
+    video = _wanted_json(wanted)
+    return _signal_message(peer_id, kind="subscribe", session=session, video=video)
+
+
+def want_message(peer_id: str, session: str, wanted: Mapping[str, Size]) -> str:
+    """Tell a publisher which of its videos, by name, are looked at on a session, and how large.
+
+    The others may be paused; one that is not paused any more must begin with a keyframe.
+    """
+    return _signal_message(peer_id, kind="want", session=session, video=_wanted_json(wanted))
 
 
 def answer_message(peer_id: str, session: str, sdp: str) -> str:
@@ -153,8 +184,12 @@ def close_message(peer_id: str, session: str) -> str:
     return _signal_message(peer_id, kind="close", session=session)
 
 
-def _signal_message(peer_id: str, **data: str) -> str:
+def _signal_message(peer_id: str, **data: object) -> str:
     return json.dumps({"type": "signal", "to": peer_id, "data": data})
+
+
+def _wanted_json(wanted: Mapping[str, Size]) -> dict[str, list[int]]:
+    return {name: [size.width, size.height] for name, size in wanted.items()}
 
 
 def _signal(peer_id: str, data: object) -> Message:
@@ -173,6 +208,19 @@ def _signal(peer_id: str, data: object) -> Message:
     if data.get("kind") == "close":
         return SessionClosed(peer_id, _identifier(data.get("session")))
     return Unconcerned()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _readable(listed: list[object]) -> Iterator[ListedParticipant]:
+    """Those of a welcome that can be read: one bad entry must not keep us out of the room."""
+    for entry in listed:
+        try:
+            yield _participant(entry)
+        except BadMessage:
+            logger.warning("a participant is listed in a way that cannot be read")
 
 
 def _participant(entry: object) -> ListedParticipant:
@@ -216,4 +264,5 @@ def _identifier(value: object) -> str:
 def _text(value: object, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit:
         raise BadMessage("no text, or too long a one")
-    return value
+    # JSON can spell half a character; it would fail where it is written, at the job's end.
+    return value.encode("utf-8", "replace").decode()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from worker.core.identity import Participant, ParticipantId, Track, TrackId, UserId
+from worker.core.timing import NS_PER_S
 from worker.ports import (
     ParticipantJoined,
     ParticipantLeft,
@@ -31,12 +32,17 @@ from worker.rooms.subscription import Subscription
 
 logger = logging.getLogger(__name__)
 
+LINGER_NS = 15 * NS_PER_S
+"""After a server has forgotten everybody: longer than publishers wait between two attempts."""
+
 
 @dataclass(slots=True)
 class _Member:
     participant: Participant
     subscription: Subscription
     task: asyncio.Task[None]
+    lingers_until_ns: int | None = None
+    """Set while it is in no list but its media goes on."""
 
 
 class Roster:
@@ -48,8 +54,10 @@ class Roster:
         listener: RoomListener,
         subscribe: Callable[[ParticipantId], Subscription],
         tasks: asyncio.TaskGroup,
+        clock_ns: Callable[[], int],
     ) -> None:
         """*subscribe* makes the subscription to one publisher, *tasks* runs it."""
+        self._clock_ns = clock_ns
         self._listener = listener
         self._subscribe = subscribe
         self._tasks = tasks
@@ -63,8 +71,8 @@ class Roster:
     def take(self, message: Message) -> None:
         """Apply one message of the server."""
         match message:
-            case Welcome(participants):
-                self._replace_all(participants)
+            case Welcome(participants, is_resumed=is_resumed):
+                self._replace_all(participants, is_resumed=is_resumed)
             case Joined(participant):
                 self._put(participant)
             case Left(peer_id):
@@ -79,21 +87,58 @@ class Roster:
                 if peer_id in self._members:
                     self._members[peer_id].subscription.receive_close(session)
 
+    def poll(self, now_ns: int) -> None:
+        """Let those go who lingered: their media ended, or their time, or they are back."""
+        lingering = [
+            (peer_id, member)
+            for peer_id, member in self._members.items()
+            if member.lingers_until_ns is not None
+        ]
+        for peer_id, member in lingering:
+            assert member.lingers_until_ns is not None
+            if (
+                now_ns > member.lingers_until_ns
+                or not member.subscription.is_receiving(now_ns)
+                or self._is_back(member, now_ns)
+            ):
+                self._remove(peer_id)
+
     def cancel(self) -> None:
         """Cancel every subscription; their task group waits for them."""
         for member in self._members.values():
             member.task.cancel()
 
-    def _replace_all(self, participants: Iterable[ListedParticipant]) -> None:
-        """After joining (again): the differences become events, who stayed is subscribed anew."""
+    def _replace_all(self, participants: Iterable[ListedParticipant], *, is_resumed: bool) -> None:
+        """After joining (again): the differences become events.
+
+        With our old place in the room, publishers still know our sessions. Without it who stayed
+        is subscribed anew; and a server that has forgotten us may have forgotten the others too,
+        so that who still sends is given time to join again.
+        """
+        now_ns = self._clock_ns()
         listed = {participant.peer_id: participant for participant in participants}
-        for peer_id in [peer_id for peer_id in self._members if peer_id not in listed]:
-            self._remove(peer_id)
-        for member in self._members.values():
-            member.subscription.renew()
+        for peer_id, member in list(self._members.items()):
+            if peer_id in listed:
+                if is_resumed:
+                    member.subscription.resume()
+                else:
+                    member.subscription.renew()
+            elif is_resumed or not member.subscription.is_receiving(now_ns):
+                self._remove(peer_id)
+            elif member.lingers_until_ns is None:
+                member.lingers_until_ns = now_ns + LINGER_NS
         for participant in listed.values():
             self._put(participant)
         self._listener.on_event(RoomConnected())
+
+    def _is_back(self, lingering: _Member, now_ns: int) -> bool:
+        """Whether the same user's media comes over another presence, which is in the list."""
+        return any(
+            member.participant.user_id == lingering.participant.user_id
+            and member.lingers_until_ns is None
+            and member.subscription.is_receiving(now_ns)
+            for member in self._members.values()
+        )
 
     def _put(self, listed: ListedParticipant) -> None:
         participant = Participant(
@@ -113,6 +158,7 @@ class Roster:
             task = self._tasks.create_task(subscription.run(), name=f"subscribe:{listed.peer_id}")
             member = self._members[listed.peer_id] = _Member(participant, subscription, task)
             self._listener.on_event(ParticipantJoined(participant))
+        member.lingers_until_ns = None
         self._set_tracks(member, listed.tracks)
 
     def _remove(self, peer_id: str) -> None:

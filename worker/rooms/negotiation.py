@@ -1,9 +1,18 @@
 """Offer and answer, section by section: what is written, and what was agreed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from worker.core.identity import Codec, Kind
-from worker.rooms.media import RECEIVED_EXTENSIONS, MediaCodec, NegotiatedMedia, OfferedMedia
+from worker.rooms.media import (
+    RECEIVED_EXTENSIONS,
+    REMB,
+    TRANSPORT_CC,
+    TRANSPORT_CC_URI,
+    MediaCodec,
+    NegotiatedMedia,
+    OfferedMedia,
+)
 from worker.rooms.sdp import Section
 from worker.rooms.sdp_text import TextSection
 
@@ -62,7 +71,20 @@ def answered_section(
 
 
 def _receivable(section: Section, codecs: Sequence[Codec]) -> tuple[MediaCodec, ...]:
-    return tuple(entry for entry in section.codecs if entry.codec in codecs)
+    unused = _unused_feedback(section)
+    return tuple(
+        replace(entry, feedback=tuple(value for value in entry.feedback if value != unused))
+        for entry in section.codecs
+        if entry.codec in codecs
+    )
+
+
+def _unused_feedback(section: Section) -> str:
+    """One kind of congestion feedback is enough: that of the transport, if its packets have
+    numbers. Senders that are given both ignore REMB or let it cap them."""
+    has_numbers = TRANSPORT_CC_URI in section.extensions
+    offers_both = has_numbers and all(TRANSPORT_CC in entry.feedback for entry in section.codecs)
+    return REMB if offers_both else TRANSPORT_CC
 
 
 def received_media(section: Section, text: TextSection) -> NegotiatedMedia:

@@ -36,6 +36,7 @@ from worker.rooms.negotiation import (
     offered_section,
     received_media,
 )
+from worker.rooms.reader import DatagramReader
 from worker.rooms.sdp import BadSdp, Description, TransportDescription, read_description
 from worker.rooms.sdp_text import LocalTransport, TextSection, write_description
 
@@ -47,7 +48,7 @@ MAX_SEND_BUFFER_BYTES = 1024 * 1024
 MAX_HOST_ADDRESSES = 16
 CONNECT_TIMEOUT_S = 15.0
 CLOSE_TIMEOUT_S = 2.0
-RECEIVED_CODECS = (Codec.OPUS, Codec.VP8, Codec.H264)
+RECEIVED_CODECS = (Codec.OPUS, Codec.VP8, Codec.VP9, Codec.H264)
 
 
 class PeerFailed(RoomError):
@@ -89,12 +90,16 @@ class Peer:
         on_rtp: PacketHandler = _ignore_packet,
         on_rtcp: PacketHandler = _ignore_packet,
         on_state: Callable[[PeerState], None] = _ignore_state,
+        reader: DatagramReader | None = None,
     ) -> None:
-        """*clock_ns* stamps arrivals. Needs a running event loop."""
+        """*clock_ns* stamps arrivals. Needs a running event loop, which reads the sockets
+        unless there is a *reader*; that one must be on the same clock.
+        """
         self.on_rtp = on_rtp
         self.on_rtcp = on_rtcp
         self.on_state = on_state
         self._settings = ice
+        self._reader = reader
         self._state = PeerState.NEW
         self._is_released = False
         self._gatherer = RTCIceGatherer(
@@ -203,6 +208,7 @@ class Peer:
             for section, text in zip(description.sections, sections, strict=True)
             if section.kind is not None
         )
+        self._path.expect(sum(entry.is_active for entry in media))
         return AnswerResult(sdp=sdp, media=media)
 
     # --- transport --------------------------------------------------------------------------
@@ -260,14 +266,22 @@ class Peer:
             return
         self._is_released = True
         self._path.close()
+        self._internals.end_reading()
         self._outbound = None
         self._set_state(PeerState.CLOSED)
+        task = asyncio.current_task()
+        cancellations = 0 if task is None else task.cancelling()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._dtls.stop()
                 await self._ice.stop()
         except TimeoutError:
             logger.warning("a peer connection did not close in time")
+        finally:
+            self._internals.close_sockets()
+        if task is not None and task.cancelling() > cancellations:
+            # aioice takes our cancellation for the one of its own task, which it has asked for.
+            raise asyncio.CancelledError
 
     def _send(self, protected: bytes | None) -> None:
         pair = self._internals.selected_pair()
@@ -285,10 +299,12 @@ class Peer:
         if self._candidates is not None:
             return
         addresses = self._settings.local_addresses(private.machine_addresses())
-        await self._internals.gather(addresses[:MAX_HOST_ADDRESSES])
+        await self._internals.gather(
+            addresses[:MAX_HOST_ADDRESSES], relay_only=self._settings.relay_only
+        )
         await self._gatherer.gather()
         granted = self._internals.receive_with(
-            self._path.handler, receive_buffer_bytes=RECEIVE_BUFFER_BYTES
+            self._path, receive_buffer_bytes=RECEIVE_BUFFER_BYTES, reader=self._reader
         )
         if granted < RECEIVE_BUFFER_BYTES:
             logger.info("receive buffer of %d bytes granted; raise net.core.rmem_max", granted)

@@ -4,15 +4,19 @@ All three are pinned; `verify` checks at start that what we lean on is still the
 so that an upgrade fails in the first second and not in the middle of a recording.
 """
 
+import asyncio
 import inspect
 import socket
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
 import aioice.ice
 import pylibsrtp
 from aioice import Candidate
 from aioice.ice import CandidatePair, Connection, StunProtocol
+from aioice.turn import TurnTransport
 from aiortc import (
     RTCCertificate,
     RTCDtlsTransport,
@@ -22,6 +26,7 @@ from aiortc import (
 from pylibsrtp import Policy, Session
 
 from worker.errors import InternalError
+from worker.rooms.reader import DatagramReader
 
 # srtp.h: SRTP_MAX_TRAILER_LEN plus the SRTCP index; room for it behind every packet.
 SRTP_TRAILER_BYTES = 16 + 128 + 4
@@ -31,7 +36,23 @@ SRTP_REPLAYED = (9, 10)
 """srtp_err_status_replay_fail and srtp_err_status_replay_old."""
 _SO_RCVBUFFORCE = 33  # Linux; above net.core.rmem_max, needs CAP_NET_ADMIN
 
-DatagramHandler = Callable[[bytes, tuple[Any, ...]], None]
+_RELAY_PROTOCOL = "_TurnTransport__inner_protocol"
+MAX_PAIRS = 256
+"""Each address that passes a check adds one and makes us check it in turn."""
+
+
+class DatagramReceiver(Protocol):
+    """What datagrams are given to."""
+
+    def receive(
+        self,
+        protocol: StunProtocol,
+        datagram: bytes,
+        address: tuple[Any, ...],
+        arrival_ns: int | None = None,
+    ) -> None: ...
+
+    def note_overflow(self, count: int) -> None: ...
 
 
 class InboundSrtp:
@@ -111,6 +132,8 @@ class IceInternals:
     def __init__(self, gatherer: RTCIceGatherer) -> None:
         self._connection: Connection = gatherer._connection
         self._nominated: dict[int, CandidatePair] = self._connection._nominated
+        self._username = f"{self._connection.local_username}:".encode()
+        self._end_reading: list[Callable[[], None]] = []
         # Anything that is neither STUN nor taken by our own path would pile up unread.
         setattr(self._connection, "data_received", _ignore_data)  # noqa: B010
 
@@ -118,9 +141,16 @@ class IceInternals:
         """The offerer controls (RFC 8445 section 6.1.1); aiortc's gatherer assumes the other."""
         self._connection.ice_controlling = True
 
-    async def gather(self, addresses: Sequence[str]) -> tuple[Candidate, ...]:
-        """Bind *addresses*, loopback included, and ask the configured servers."""
+    async def gather(
+        self, addresses: Sequence[str], *, relay_only: bool = False
+    ) -> tuple[Candidate, ...]:
+        """Bind *addresses*, loopback included, and ask the configured servers.
+
+        With *relay_only* our own addresses are in no candidate, not even as related ones.
+        """
         connection = self._connection
+        if relay_only:
+            connection._transport_policy = aioice.ice.TransportPolicy.RELAY
         connection._local_candidates_start = True
         connection._local_candidates += await connection.get_component_candidates(
             component=1, addresses=list(addresses)
@@ -129,25 +159,54 @@ class IceInternals:
         return tuple(connection._local_candidates)
 
     def receive_with(
-        self, handler: Callable[[StunProtocol], DatagramHandler], *, receive_buffer_bytes: int
+        self,
+        receiver: DatagramReceiver,
+        *,
+        receive_buffer_bytes: int,
+        reader: DatagramReader | None,
     ) -> int:
-        """Put *handler* between every socket and its ICE protocol.
+        """Put *receiver* between every socket and its ICE protocol, and *reader* in front of it.
 
         Returns the smallest receive buffer the kernel granted, in bytes of its accounting.
         """
         granted = []
         for protocol in self._connection._protocols:
-            setattr(protocol, "datagram_received", handler(protocol))  # noqa: B010
+            handler = partial(receiver.receive, protocol)
+            setattr(protocol, "datagram_received", handler)  # noqa: B010
             transport = protocol.transport
             try:
                 # asyncio allocates this much per datagram: 26 us of 38 at its 256 KiB.
                 transport.max_size = SRTP_BUFFER_BYTES  # type: ignore[attr-defined]
             except AttributeError:
                 pass  # uvloop reads into one buffer of its own; TURN has no socket here
+            if isinstance(transport, TurnTransport):
+                granted.append(_prepare_relay(transport, receive_buffer_bytes))
+                continue
             udp = transport.get_extra_info("socket")
             if udp is not None:
                 granted.append(_enlarge_receive_buffer(udp, receive_buffer_bytes))
+                if reader is not None and _stop_reading(udp):
+                    self._end_reading.append(reader.add(udp, handler, receiver.note_overflow))
         return min(granted, default=0)
+
+    def end_reading(self) -> None:
+        """Take the sockets away from the reader, before they are closed."""
+        for end in self._end_reading:
+            end()
+        self._end_reading.clear()
+
+    def close_sockets(self) -> None:
+        """Close what closing the connection has left open, if it was cut short."""
+        for protocol in self._connection._protocols:
+            protocol.transport.close()
+
+    def is_named_in(self, request: bytes) -> bool:
+        """Whether a STUN request has our user name in it, as every check of the other end has."""
+        return self._username in request
+
+    def has_room_for(self, address: tuple[str, int]) -> bool:
+        """Whether a check from *address* is known or may add one more candidate."""
+        return len(self._connection._check_list) < MAX_PAIRS or self.is_candidate(address)
 
     def selected_pair(self) -> CandidatePair | None:
         """The nominated pair, once there is one; may be replaced by a better one later."""
@@ -155,15 +214,20 @@ class IceInternals:
 
     def is_candidate(self, address: tuple[str, int]) -> bool:
         """Whether *address* was signalled or has passed an authenticated check."""
-        return any(pair.remote_addr == address for pair in self._connection._check_list)
+        return any(
+            (candidate.host, candidate.port) == address
+            for candidate in self._connection._remote_candidates
+        )
 
     def is_validated(self, address: tuple[str, int]) -> bool:
-        """Whether *address* answered our authenticated check, or is the nominated one."""
+        """Whether media may come from *address*: a candidate's, or the nominated pair's.
+
+        Not only where our own check was answered: the other end may nominate several pairs and
+        use the last, while aioice forgets every pair it has not checked when the first succeeds.
+        """
         selected = self.selected_pair()
-        return (selected is not None and selected.remote_addr == address) or any(
-            pair.remote_addr == address and pair.state is CandidatePair.State.SUCCEEDED
-            for pair in self._connection._check_list
-        )
+        is_selected = selected is not None and selected.remote_addr == address
+        return is_selected or self.is_candidate(address)
 
     def pending_dtls(self) -> int:
         """Datagrams queued for the DTLS transport."""
@@ -193,6 +257,25 @@ def _ignore_data(data: bytes, component: int) -> None:
     """Where a datagram ends that claimed to be STUN and was not."""
 
 
+def _stop_reading(udp: socket.socket) -> bool:
+    """Make asyncio leave *udp* to us; False on a loop that reads in another way."""
+    stop = getattr(asyncio.get_running_loop(), "_remove_reader", None)
+    return stop is not None and bool(stop(udp.fileno()))
+
+
+def _prepare_relay(relay: TurnTransport, size: int) -> int:
+    """Do for the socket to a TURN server what is done for others; over TCP nothing is needed."""
+    transport = vars(relay)[_RELAY_PROTOCOL].transport
+    server = transport.get_extra_info("socket")
+    if server.type != socket.SOCK_DGRAM:
+        return size
+    try:
+        transport.max_size = SRTP_BUFFER_BYTES
+    except AttributeError:
+        pass  # uvloop, as above
+    return _enlarge_receive_buffer(server, size)
+
+
 def _enlarge_receive_buffer(udp: socket.socket, size: int) -> int:
     for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
         try:
@@ -208,6 +291,7 @@ def verify() -> None:
     for owner, names in (
         (aioice.ice, ("get_host_addresses",)),
         (StunProtocol, ("datagram_received",)),
+        (BaseSelectorEventLoop, ("_remove_reader",)),
         (Connection, ("get_component_candidates", "data_received")),
         (RTCDtlsTransport, ("_set_role",)),
         (Session, ("remove_stream",)),
@@ -220,15 +304,19 @@ def verify() -> None:
         == ["self", "data", "addr"],
         "StunProtocol.datagram_received takes other arguments",
     )
+    relay = TurnTransport(cast(Any, None))
+    _expect(_RELAY_PROTOCOL in vars(relay), "TurnTransport holds its socket elsewhere")
     gatherer = RTCIceGatherer(iceServers=[])
     connection = gatherer._connection
     for name, kind in (
         ("_nominated", dict),
         ("_check_list", list),
         ("_local_candidates", list),
+        ("_remote_candidates", list),
         ("_local_candidates_start", bool),
         ("_local_candidates_end", bool),
         ("_protocols", list),
+        ("_transport_policy", aioice.ice.TransportPolicy),
         ("ice_controlling", bool),
     ):
         _expect(isinstance(getattr(connection, name, None), kind), f"Connection.{name} changed")

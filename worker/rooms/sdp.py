@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from aiortc import RTCIceCandidate
-from aiortc.sdp import MediaDescription, SessionDescription, parameters_to_sdp
+from aiortc.sdp import MediaDescription, SessionDescription
 
-from worker.core.identity import Codec, Kind
+from worker.core.identity import Kind
 from worker.errors import RoomError
-from worker.rooms.media import KNOWN_FEEDBACK, MediaCodec, kind_of
+from worker.rooms.media import MediaCodec
+from worker.rooms.sdp_codecs import read_codecs
 
 MAX_SDP_CHARACTERS = 256 * 1024
 MAX_SECTIONS = 64
@@ -197,7 +198,7 @@ def _section(media: MediaDescription, is_bundle_only: bool) -> Section:
         formats=tuple(str(fmt) for fmt in media.fmt),
         is_rejected=media.port == 0 and not is_bundle_only,
         direction=media.direction or "sendrecv",
-        codecs=_codecs(media),
+        codecs=read_codecs(media),
         placeholder=_placeholder(media),
         ssrcs=tuple(ssrc for ssrc in ssrcs if ssrc not in rtx_ssrcs)[:MAX_SECTION_SSRCS],
         rtx_ssrcs=rtx_ssrcs,
@@ -221,52 +222,6 @@ def _placeholder(media: MediaDescription) -> tuple[int, str] | None:
 
 def _is_ssrc(value: int) -> bool:
     return 0 <= value < 1 << 32
-
-
-def _codecs(media: MediaDescription) -> tuple[MediaCodec, ...]:
-    listed = {str(fmt) for fmt in media.fmt}
-    known: dict[int, MediaCodec] = {}
-    rtx: dict[int, int] = {}
-    for entry in media.rtp.codecs:
-        payload_type = entry.payloadType
-        # With RTCP on the same port, 64..95 would be taken for RTCP (RFC 5761 section 4).
-        if payload_type is None or str(payload_type) not in listed:
-            continue
-        if not 0 <= payload_type < 128 or 64 <= payload_type < 96:
-            continue
-        name = entry.mimeType.partition("/")[2].upper()
-        if name == "RTX":
-            repaired = entry.parameters.get("apt")
-            if isinstance(repaired, int):
-                rtx.setdefault(repaired, payload_type)
-            continue
-        codec = next((codec for codec in Codec if codec.value == name), None)
-        if (
-            codec is None
-            or kind_of(codec).value != media.kind
-            or codec.clock_rate_hz != entry.clockRate
-            or payload_type in known
-        ):
-            continue
-        feedback = [f"{fb.type} {fb.parameter or ''}".strip() for fb in entry.rtcpFeedback]
-        known[payload_type] = MediaCodec(
-            payload_type=payload_type,
-            codec=codec,
-            feedback=tuple(value for value in KNOWN_FEEDBACK if value in feedback),
-            parameters=parameters_to_sdp(entry.parameters),
-        )
-    order = [int(fmt) for fmt in media.fmt] if media.kind in ("audio", "video") else []
-    return tuple(
-        MediaCodec(
-            payload_type=payload_type,
-            codec=known[payload_type].codec,
-            rtx_payload_type=rtx.get(payload_type),
-            feedback=known[payload_type].feedback,
-            parameters=known[payload_type].parameters,
-        )
-        for payload_type in dict.fromkeys(order)
-        if payload_type in known
-    )
 
 
 def _transport(session: SessionDescription, bundle: tuple[str, ...]) -> TransportDescription | None:

@@ -75,12 +75,7 @@ def _rejected(section: TextSection) -> Iterable[str]:
 
 
 def _accepted(transport: LocalTransport, section: TextSection) -> Iterable[str]:
-    payload_types = [
-        str(payload_type)
-        for codec in section.codecs
-        for payload_type in (codec.payload_type, codec.rtx_payload_type)
-        if payload_type is not None
-    ]
+    payload_types = [str(number) for codec in section.codecs for number in codec.payload_types]
     if not section.codecs and section.placeholder is not None:
         payload_types = [str(section.placeholder[0])]
     yield f"m={section.media} 9 {section.profile} {' '.join(payload_types)}"
@@ -116,6 +111,9 @@ def _codec(codec: MediaCodec) -> Iterable[str]:
         yield f"a=rtcp-fb:{codec.payload_type} {feedback}"
     if codec.parameters:
         yield f"a=fmtp:{codec.payload_type} {codec.parameters}"
+    if codec.red_payload_type is not None:
+        yield f"a=rtpmap:{codec.red_payload_type} red/{clock_hz}{channels}"
+        yield f"a=fmtp:{codec.red_payload_type} {codec.payload_type}/{codec.payload_type}"
     if codec.rtx_payload_type is not None:
         yield f"a=rtpmap:{codec.rtx_payload_type} rtx/{clock_hz}"
         yield f"a=fmtp:{codec.rtx_payload_type} apt={codec.payload_type}"

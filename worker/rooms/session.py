@@ -10,7 +10,9 @@ from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.ice import IceSettings
 from worker.rooms.media import NegotiatedMedia
 from worker.rooms.mesh_messages import Offer
-from worker.rooms.peer import Peer, PeerState
+from worker.rooms.peer import CONNECT_TIMEOUT_S, Peer, PeerState
+from worker.rooms.reader import DatagramReader
+from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.receiver import PeerReceiver
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ class MediaSession:
         on_frame: Callable[["MediaSession", EncodedFrame], None],
         on_sender_report: Callable[["MediaSession", SenderReport], None],
         statistics: MutableMapping[TrackId, TrackStatistics],
+        patience: Patience,
+        reader: DatagramReader | None = None,
     ) -> None:
         """*on_connected* returns the first epoch this session may use."""
         self.session_id = secrets.token_hex(8)
@@ -38,13 +42,17 @@ class MediaSession:
         self.is_over = False
         """The publisher or the transport ended it, or it cannot be kept up."""
         self.tracks: Mapping[TrackId, NegotiatedMedia] = {}
+        """What was agreed."""
+        self.refused: frozenset[TrackId] = frozenset()
+        """What was offered in a form that we cannot receive."""
         self._clock_ns = clock_ns
         self._on_connected = on_connected
         self._on_frame = on_frame
         self._on_sender_report = on_sender_report
         self._statistics = statistics
+        self._patience = patience
         self._offers: asyncio.Queue[Offer | None] = asyncio.Queue(MAX_WAITING_OFFERS)
-        self._peer = Peer(ice=ice, clock_ns=clock_ns, on_state=self._follow_peer)
+        self._peer = Peer(ice=ice, clock_ns=clock_ns, on_state=self._follow_peer, reader=reader)
         self._receiver: PeerReceiver | None = None
 
     # --- called on the event loop by whoever owns the session --------------------------------
@@ -67,24 +75,25 @@ class MediaSession:
         """The next offer; None when the session's state has changed instead."""
         return await self._offers.get()
 
-    async def answer(self, offer: Offer, track_ids: Mapping[str, TrackId]) -> str:
+    async def answer(self, offer: str, track_ids: Mapping[str, TrackId]) -> str:
         """Our answer to *offer*; *track_ids* names the tracks of its MIDs.
 
         Raises `BadSdp` (the session can go on) or `PeerFailed` (it can't).
         """
-        result = await self._peer.answer(offer.sdp)
+        result = await self._peer.answer(offer)
         self.tracks = {
             track_ids[media.mid]: media
             for media in result.media
             if media.mid in track_ids and media.codecs
         }
+        self.refused = frozenset(track_ids.values()) - self.tracks.keys()
         if self._receiver is not None:
             self._receiver.set_tracks(self.tracks, self._clock_ns())
         return result.sdp
 
-    async def connect(self) -> None:
+    async def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Bring the transport up; frames follow. Raises `PeerFailed`."""
-        await self._peer.connect()
+        await self._peer.connect(timeout_s)
 
     async def close(self) -> None:
         """Free everything."""
@@ -139,6 +148,7 @@ class MediaSession:
             on_sender_report=lambda report: self._on_sender_report(self, report),
             statistics=self._statistics,
             first_epoch=self._on_connected(self),
+            patience=self._patience,
         )
         self._receiver.set_tracks(self.tracks, self.connected_ns)
         self._peer.on_rtp = self._receiver.on_rtp

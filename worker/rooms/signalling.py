@@ -25,7 +25,7 @@ JOIN_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 HEARTBEAT_S = 5.0
-"""A ping this often; the socket is dead when its answer takes half as long."""
+"""A ping this often; the socket is dead when its answer takes half as long, so after 7.5 s."""
 STABLE_NS = 5 * NS_PER_S
 """A connection that lasted this long was a success; shorter ones count as failed attempts."""
 MAX_BAD_MESSAGES = 50
@@ -38,8 +38,12 @@ REFUSED_AGAIN_NS = 60 * NS_PER_S
 class Signalling:
     """Stays joined and hands on what the server says."""
 
-    def __init__(self, *, url: str, join: str, clock_ns: Callable[[], int]) -> None:
-        """*join* is the first message on every connection."""
+    def __init__(
+        self, *, url: str, join: Callable[[str | None], str], clock_ns: Callable[[], int]
+    ) -> None:
+        """*join* makes the first message of a connection from what the last welcome said about
+        coming back.
+        """
         self.is_up = asyncio.Event()
         """Set while joined."""
         self.bad_message_count = 0
@@ -47,6 +51,7 @@ class Signalling:
         self._join = join
         self._clock_ns = clock_ns
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._resume: str | None = None
         self._bad_ns: deque[int] = deque(maxlen=MAX_BAD_MESSAGES)
         self._joined_ns = 0
         self._backoff = Backoff()
@@ -104,7 +109,7 @@ class Signalling:
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
             ) as socket,
         ):
-            await socket.send_str(self._join)
+            await socket.send_str(self._join(self._resume))
             received = await socket.receive()
             if received.type is not aiohttp.WSMsgType.TEXT:
                 raise RoomError("the server hung up before it answered")
@@ -116,10 +121,16 @@ class Signalling:
             deadline.reschedule(None)
             self._socket = socket
             self._joined_ns = self._clock_ns()
+            self._resume = first.resume
             on_message(first)
             self.is_up.set()
-            async for received in socket:
-                self._take(received, on_message)
+            try:
+                async for received in socket:
+                    self._take(received, on_message)
+            except RoomError:
+                # Closed as it would be otherwise, this would mean goodbye to the server.
+                await socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR)
+                raise
 
     def _take(self, received: aiohttp.WSMessage, on_message: Callable[[Message], None]) -> None:
         if received.type is aiohttp.WSMsgType.ERROR:

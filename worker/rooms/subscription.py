@@ -1,39 +1,53 @@
 """Being subscribed to one publisher: a session, and a new one whenever it is needed.
 
-A session that fails or falls silent is replaced by a new one in parallel (make before break);
-the old one goes on until its successor is connected.
+A session that fails or falls silent is replaced by a new one in parallel (make before break).
+The old one goes on, track by track, until its successor has brought something; when it comes
+back to life before that, it is kept and the attempt given up.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
 
-from worker.core.identity import Kind, ParticipantId, Track, TrackId
+from worker.core.identity import ParticipantId, Track, TrackId
+from worker.core.layout.geometry import Size
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
 from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatistics
+from worker.rooms.attention import Attention
 from worker.rooms.backoff import Backoff
+from worker.rooms.handshakes import Handshakes
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh_messages import (
     Offer,
     answer_message,
     close_message,
     subscribe_message,
+    want_message,
 )
+from worker.rooms.peer import CONNECT_TIMEOUT_S
+from worker.rooms.reader import DatagramReader
+from worker.rooms.receive.patience import Patience
 from worker.rooms.sdp import BadSdp
 from worker.rooms.session import MediaSession
 from worker.rooms.signalling import Signalling
+from worker.rooms.silence import Judgement, SilenceWatch
 
 logger = logging.getLogger(__name__)
 
 OFFER_TIMEOUT_S = 10.0
 WATCH_INTERVAL_S = 0.5
+RETRY_LIMIT_S = 2.0
+RECONNECT_S = 2.0
+"""ICE asks again after 0.5, 1, 2, 4 s: an attempt that is older than this notices too late that
+the network is back. A network on which connecting takes long is given four times as long."""
+OVERLAP_S = 2.0
+"""How long a replaced session may wait for its successor's first frames."""
 STABLE_NS = 5 * NS_PER_S
 """A session that lasted this long was a success; after a shorter one the next has to wait."""
-SILENT_TRACK_NS = 3 * NS_PER_S
-SILENT_SESSION_NS = 5 * NS_PER_S
-MAX_SILENT_SESSION_NS = 40 * NS_PER_S
-"""A publisher that sends nothing on session after session is asked less and less often."""
+RECENT_NS = 2 * NS_PER_S
+EPOCHS_BETWEEN = 16
+"""Left to a session that goes on beside its successor."""
 
 
 class Subscription:
@@ -45,12 +59,17 @@ class Subscription:
         *,
         listener: RoomListener,
         signalling: Signalling,
-        handshakes: asyncio.Semaphore,
+        handshakes: Handshakes,
         ice: IceSettings,
         clock_ns: Callable[[], int],
         statistics: MutableMapping[TrackId, TrackStatistics],
+        patience: Patience,
+        wanted: Mapping[TrackId, Size] | None = None,
+        reader: DatagramReader | None = None,
     ) -> None:
-        """*handshakes* limits how many publishers are being connected to at once."""
+        """*handshakes* limits how many publishers are being connected to at once; *wanted* is
+        what was said so far about the videos of all publishers.
+        """
         self.participant_id = participant_id
         self._listener = listener
         self._signalling = signalling
@@ -58,12 +77,26 @@ class Subscription:
         self._ice = ice
         self._clock_ns = clock_ns
         self._statistics = statistics
+        self._patience = patience
+        self._reader = reader
         self._tracks: dict[TrackId, tuple[Track, bool]] = {}
         self._has_tracks = asyncio.Event()
+        self._former: MediaSession | None = None
         self._current: MediaSession | None = None
         self._coming: MediaSession | None = None
-        self._delivering: MediaSession | None = None
-        self._silence_limit_ns = SILENT_SESSION_NS
+        self._newest: MediaSession | None = None
+        """The last one that connected."""
+        self._sources: dict[TrackId, MediaSession] = {}
+        """Whose frames of a track are delivered."""
+        self._to_switch: set[TrackId] = set()
+        self._has_switched = asyncio.Event()
+        self._attempt: asyncio.Timeout | None = None
+        self._failures = 0
+        self._connect_timeout_s = CONNECT_TIMEOUT_S
+        self._silence = SilenceWatch()
+        self._attention = Attention()
+        self._is_told = True
+        self._attention.want(self._own(wanted))
 
     @property
     def tracks(self) -> Mapping[TrackId, tuple[Track, bool]]:
@@ -73,132 +106,206 @@ class Subscription:
     def set_tracks(self, tracks: Mapping[TrackId, tuple[Track, bool]]) -> None:
         """Take the publisher's new list; frames of tracks not in it are dropped."""
         self._tracks = dict(tracks)
+        self._attention.set_tracks(self._tracks)
+        self._expect()
+        for track_id in self._sources.keys() - tracks.keys():
+            del self._sources[track_id]
         if tracks:
             self._has_tracks.set()
         else:
             self._has_tracks.clear()
 
+    def want_video(self, wanted: Mapping[TrackId, Size] | None) -> None:
+        """Take which videos of all publishers are looked at; `tell_wanted` passes it on."""
+        if self._attention.want(self._own(wanted)):
+            self._is_told = False
+            self._expect()
+
+    async def tell_wanted(self) -> None:
+        """Tell the publisher which of its videos are looked at, if it may not know."""
+        if self._is_told or self._attention.wanted is None:
+            return
+        self._is_told = True
+        try:
+            for session in self._sessions():
+                await self._signalling.send(
+                    want_message(self.participant_id, session.session_id, self._wanted_names())
+                )
+        except RoomError:
+            self._is_told = False  # told after the next joining
+
+    def resume(self) -> None:
+        """Signalling was away and goes on; what was said last may have been lost."""
+        self._is_told = False
+
     def renew(self) -> None:
         """Signalling began anew, so the publisher no longer knows our sessions."""
-        for session in (self._current, self._coming):
-            if session is not None:
-                session.end()
+        for session in self._sessions():
+            session.end()
 
     def receive_offer(self, offer: Offer) -> None:
         """An offer of this publisher; ignored when it is for a session that is over."""
-        for session in (self._current, self._coming):
-            if session is not None and session.session_id == offer.session:
+        for session in self._sessions():
+            if session.session_id == offer.session:
                 session.put_offer(offer)
 
     def receive_close(self, session_id: str) -> None:
         """The publisher ended a session."""
-        for session in (self._current, self._coming):
-            if session is not None and session.session_id == session_id:
+        for session in self._sessions():
+            if session.session_id == session_id:
                 session.end()
 
     def poll(self, now_ns: int) -> None:
-        """Send the RTCP that is due."""
-        for session in (self._current, self._coming):
-            if session is not None:
-                session.poll(now_ns)
+        """Send the RTCP that is due; give up replacing a session that has come back to life."""
+        for session in self._sessions():
+            session.poll(now_ns)
+        if self._attempt is not None and not self._needs_session():
+            self._attempt.reschedule(asyncio.get_running_loop().time())
+            self._attempt = None
+
+    def is_receiving(self, now_ns: int) -> bool:
+        """Whether the publisher's media comes, or came a moment ago."""
+        session = self._current
+        return (
+            session is not None
+            and not session.is_over
+            and session.last_media_ns is not None
+            and now_ns - session.last_media_ns < RECENT_NS
+        )
 
     def request_keyframe(self, track_id: TrackId) -> None:
         """Ask the publisher for a keyframe, at most once a second."""
-        if self._delivering is not None:
-            self._delivering.request_keyframe(track_id)
+        session = self._sources.get(track_id, self._newest)
+        if session is not None:
+            session.request_keyframe(track_id)
 
     async def run(self) -> None:
         """Connect, and connect again, until cancelled."""
-        backoff = Backoff()
+        pace = Backoff(RETRY_LIMIT_S)
         delay_s = 0.0
         try:
             while True:
+                began_ns = self._clock_ns()
                 try:
-                    if delay_s > 0:
-                        await self._serve(delay_s)
-                    await self._has_tracks.wait()
-                    await self._establish()
-                    began_ns = self._clock_ns()
-                    await self._serve(None)
+                    await self._serve(delay_s)
                     if self._clock_ns() - began_ns > STABLE_NS:
-                        backoff.reset()
-                    delay_s = backoff.next_s()
+                        pace.reset()
+                    began_ns = self._clock_ns()
+                    await self._establish()
+                    delay_s = pace.next_s()
                 except (RoomError, TimeoutError) as exc:
-                    logger.info("subscription broke: %s", exc, extra=self._who())
-                    delay_s = backoff.next_s()
+                    logger.info("no session: %s", exc or "no answer", extra=self._who())
+                    delay_s = pace.next_s() - (self._clock_ns() - began_ns) / NS_PER_S
                 except Exception:  # participant boundary: one publisher must not end the job
                     logger.exception("subscription failed", extra=self._who())
-                    delay_s = backoff.next_s()
+                    delay_s = pace.next_s()
         finally:
-            for session in (self._current, self._coming):
-                if session is not None:
-                    await session.close()
-
-    async def _establish(self) -> None:
-        async with self._handshakes:
-            await self._signalling.is_up.wait()
-            session = MediaSession(
-                ice=self._ice,
-                clock_ns=self._clock_ns,
-                on_connected=self._switch_to,
-                on_frame=self._deliver_frame,
-                on_sender_report=self._deliver_report,
-                statistics=self._statistics,
-            )
-            self._coming = session
-            try:
-                await self._signalling.send(
-                    subscribe_message(self.participant_id, session.session_id)
-                )
-                async with asyncio.timeout(OFFER_TIMEOUT_S):
-                    offer = await session.next_offer()
-                if offer is None:
-                    raise RoomError("the publisher declined the session")
-                await self._answer(session, offer)
-                await session.connect()
-            except BaseException as exc:
-                self._coming = None
+            for session in self._sessions():
                 await session.close()
-                if isinstance(exc, Exception):  # when cancelled nobody waits for messages
-                    await self._say_closed(session)
-                raise
-        self._coming = None
-        old, self._current = self._current, session
-        if old is not None:
-            await old.close()
-            await self._say_closed(old)
 
-    async def _serve(self, duration_s: float | None) -> None:
-        """Answer offers and watch the current session until it has to be replaced.
-
-        With a duration, return after it at the latest: the time until the next attempt.
-        """
-        session = self._current
+    async def _serve(self, at_least_s: float) -> None:
+        """Answer offers and watch; return when a session is needed, after *at_least_s* or later."""
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + duration_s if duration_s is not None else None
-        if session is None:
-            await asyncio.sleep(duration_s or 0)
-            return
+        earliest_s = loop.time() + at_least_s
         while True:
-            if duration_s is None and (session.is_over or self._is_silent()):
-                return
-            wait_s = WATCH_INTERVAL_S if end_s is None else end_s - loop.time()
+            session = self._current
+            wait_s = earliest_s - loop.time()
             if wait_s <= 0:
-                return
+                if self._needs_session():
+                    return
+                wait_s = WATCH_INTERVAL_S
+                self._remind()
+            if session is None or session.is_over:
+                await asyncio.sleep(max(0.0, earliest_s - loop.time()))
+                await self._has_tracks.wait()
+                continue
             try:
                 async with asyncio.timeout(wait_s):
                     offer = await session.next_offer()
             except TimeoutError:
                 continue
             if offer is not None:
-                try:
-                    await self._answer(session, offer)
-                except BadSdp as exc:
-                    logger.warning("offer refused: %s", exc, extra=self._who())
+                await self._take_offer(session, offer)
+
+    async def _take_offer(self, session: MediaSession, offer: Offer) -> None:
+        """Answer an offer on the current session; one that asks too much costs the session."""
+        try:
+            await self._answer(session, offer)
+        except BadSdp as exc:
+            logger.warning("offer refused: %s", exc, extra=self._who())
+        except RoomError as exc:
+            logger.info("the session must be replaced: %s", exc, extra=self._who())
+            session.end()
+
+    async def _establish(self) -> None:
+        """Connect a new session, and let it take over from the current one."""
+        await self._signalling.is_up.wait()
+        is_silent = self._current is not None and not self._current.is_over
+        async with self._handshakes.slot():
+            if not self._needs_session():
+                return
+            session = self._coming = MediaSession(
+                ice=self._ice.attempt(self._failures),
+                clock_ns=self._clock_ns,
+                on_connected=self._first_epoch,
+                on_frame=self._deliver_frame,
+                on_sender_report=self._deliver_report,
+                statistics=self._statistics,
+                patience=self._patience,
+                reader=self._reader,
+            )
+            try:
+                async with asyncio.timeout(None) as self._attempt:
+                    await self._connect(session)
+            except BaseException as exc:
+                self._failures += 1
+                self._coming = None
+                await session.close()
+                if isinstance(exc, Exception):  # when cancelled nobody waits for messages
+                    await self._say_closed(session)
+                raise
+            finally:
+                self._attempt = None
+        self._former, self._current, self._coming = self._current, session, None
+        if is_silent:
+            self._silence.has_replaced()
+        if self._former is not None:
+            await self._end_former(self._former)
+
+    async def _connect(self, session: MediaSession) -> None:
+        wanted = self._wanted_names() if self._attention.wanted is not None else None
+        await self._signalling.send(
+            subscribe_message(self.participant_id, session.session_id, wanted)
+        )
+        async with asyncio.timeout(OFFER_TIMEOUT_S):
+            offer = await session.next_offer()
+        if offer is None:
+            raise RoomError("the publisher declined the session")
+        began_ns = self._clock_ns()
+        await self._answer(session, offer)
+        await session.connect(self._connect_timeout_s)
+        took_s = (self._clock_ns() - began_ns) / NS_PER_S
+        self._connect_timeout_s = min(max(RECONNECT_S, 4 * took_s), CONNECT_TIMEOUT_S)
+
+    async def _end_former(self, former: MediaSession) -> None:
+        """Close the former session once its successor has brought a frame of every track."""
+        self._to_switch = {
+            track_id for track_id, source in self._sources.items() if source is former
+        }
+        self._has_switched.clear()
+        if self._to_switch:
+            try:
+                async with asyncio.timeout(OVERLAP_S):
+                    await self._has_switched.wait()
+            except TimeoutError:
+                pass  # a camera that shows nothing new, or whose keyframe is late
+        self._former = None
+        await former.close()
+        await self._say_closed(former)
 
     async def _answer(self, session: MediaSession, offer: Offer) -> None:
         track_ids = {mid: self.track_id(name) for mid, name in offer.tracks.items()}
-        sdp = await session.answer(offer, track_ids)
+        sdp = await session.answer(offer.sdp, track_ids)
         await self._signalling.send(answer_message(self.participant_id, session.session_id, sdp))
 
     async def _say_closed(self, session: MediaSession) -> None:
@@ -211,41 +318,83 @@ class Subscription:
         """The id, unique within the job, of the publisher's track *name*."""
         return TrackId(f"{self.participant_id}/{name}")
 
-    def _is_silent(self) -> bool:
-        """Whether nothing comes although something should; also nudges silent video tracks."""
-        session, now_ns = self._current, self._clock_ns()
-        if session is None or session.last_media_ns is None:
-            return False
-        live = [
-            track
-            for track, is_muted in self._tracks.values()
-            if not is_muted and track.track_id in session.tracks
-        ]
-        if not live:
-            return False
-        if session.has_received:
-            self._silence_limit_ns = SILENT_SESSION_NS
-        if now_ns - session.last_media_ns > self._silence_limit_ns:
-            logger.warning("publisher is silent; subscribing again", extra=self._who())
-            self._silence_limit_ns = min(2 * self._silence_limit_ns, MAX_SILENT_SESSION_NS)
-            return True
-        for track in live:
-            last_ns = session.last_packet_ns(track.track_id) or session.connected_ns or now_ns
-            if track.kind is Kind.VIDEO and now_ns - last_ns > SILENT_TRACK_NS:
-                session.request_keyframe(track.track_id)
-        return False
+    # --- what should come -------------------------------------------------------------------
 
-    def _switch_to(self, session: MediaSession) -> int:
-        """From now on *session* delivers; returns the first epoch it may use."""
-        before, self._delivering = self._delivering, session
-        return before.next_epoch if before is not None else 0
+    def _sessions(self) -> list[MediaSession]:
+        sessions = (self._former, self._current, self._coming)
+        return [session for session in sessions if session is not None]
+
+    def _own(self, wanted: Mapping[TrackId, Size] | None) -> Mapping[TrackId, Size] | None:
+        """Of *wanted* what this publisher can have."""
+        if wanted is None:
+            return None
+        prefix = self.track_id("")
+        return {track_id: size for track_id, size in wanted.items() if track_id.startswith(prefix)}
+
+    def _wanted_names(self) -> Mapping[str, Size]:
+        prefix = self.track_id("")
+        wanted = self._attention.wanted or {}
+        return {track_id.removeprefix(prefix): size for track_id, size in wanted.items()}
+
+    def _expect(self) -> None:
+        self._silence.expect(
+            [
+                track_id
+                for track_id, (track, is_muted) in self._tracks.items()
+                if not is_muted and not self._attention.is_paused(track)
+            ],
+            self._clock_ns(),
+        )
+
+    def _needs_session(self) -> bool:
+        """Whether there is no session that does what it should."""
+        session = self._current
+        if session is None or session.is_over:
+            return bool(self._tracks)
+        return self._judge(session).is_dead
+
+    def _remind(self) -> None:
+        """Ask for a keyframe of what is silent: the publisher may have forgotten to send it."""
+        session = self._current
+        if session is not None and not session.is_over:
+            for track_id in self._judge(session).silent:
+                session.request_keyframe(track_id)
+
+    def _judge(self, session: MediaSession) -> Judgement:
+        now_ns = self._clock_ns()
+        return self._silence.judge(
+            now_ns,
+            connected_ns=now_ns if session.connected_ns is None else session.connected_ns,
+            carried=session.tracks,
+            refused=session.refused,
+            last_packet_ns=session.last_packet_ns,
+        )
+
+    # --- what comes -------------------------------------------------------------------------
+
+    def _first_epoch(self, session: MediaSession) -> int:
+        """*session* has connected; the first epoch it may use."""
+        before, self._newest = self._newest, session
+        return before.next_epoch + EPOCHS_BETWEEN if before is not None else 0
 
     def _deliver_frame(self, session: MediaSession, frame: EncodedFrame) -> None:
-        if session is self._delivering and frame.track_id in self._tracks:
+        track_id = frame.track_id
+        if track_id not in self._tracks:
+            return
+        if self._sources.get(track_id) is not session:
+            if session is not self._newest:
+                return
+            self._sources[track_id] = session
+            self._to_switch.discard(track_id)
+            if not self._to_switch:
+                self._has_switched.set()
+        if self._attention.admits(frame):
             self._listener.on_frame(frame)
+        elif self._attention.awaits_keyframe(track_id):
+            session.request_keyframe(track_id)
 
     def _deliver_report(self, session: MediaSession, report: SenderReport) -> None:
-        if session is self._delivering and report.track_id in self._tracks:
+        if report.track_id in self._tracks and self._sources.get(report.track_id) is session:
             self._listener.on_sender_report(report)
 
     def _who(self) -> dict[str, str]:

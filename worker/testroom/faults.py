@@ -10,8 +10,6 @@ from worker.core.timing import NS_PER_MS, NS_PER_S
 
 _JITTER_SLOT_NS = 50 * NS_PER_MS
 """Jitter is drawn per slot, not per packet: queues along a path change slower than packets come."""
-_OVERTAKEN_NS = 25 * NS_PER_MS
-"""How long a reordered packet is held back: longer than the 20 ms to the next audio packet."""
 _COPY_NS = 1 * NS_PER_MS
 
 
@@ -20,7 +18,8 @@ class NetworkFaults:
     """What the way to the room does to packets. Probabilities are 0..1; times are not negative.
 
     In every `burst_every_s` seconds, the last `burst_ms` lose everything. `jitter_ms` is the
-    largest delay on top of `delay_ms`; it keeps the order, `reorder` does not.
+    largest delay on top of `delay_ms`; it keeps the order, `reorder` does not: it holds packets
+    back by `reorder_ms`.
     """
 
     loss: float = 0.0
@@ -30,6 +29,10 @@ class NetworkFaults:
     jitter_ms: float = 0.0
     reorder: float = 0.0
     duplicate: float = 0.0
+    reorder_ms: float = 25.0
+    """By default longer than the 20 ms to the next audio packet."""
+    blocks_rtcp: bool = False
+    """Media passes, reports and feedback do not."""
 
 
 @dataclass(slots=True)
@@ -55,23 +58,15 @@ class Impairment:
         faults = self.faults
         arrival_ns = max(self._last_arrival_ns, now_ns + self._delay_ns(now_ns))
         if self._happens(faults.reorder):
-            return (arrival_ns + _OVERTAKEN_NS,)
+            return (arrival_ns + round(faults.reorder_ms * NS_PER_MS),)
         self._last_arrival_ns = arrival_ns
         if self._happens(faults.duplicate):
             return (arrival_ns, arrival_ns + _COPY_NS)
         return (arrival_ns,)
 
-    def retransmitted(self, now_ns: int) -> int | None:
-        """When a packet retransmitted at *now_ns* arrives; None when it is lost again.
-
-        Takes no part in the order of the other packets, so *now_ns* may lie ahead of them.
-        """
-        return None if self._is_lost(now_ns) else now_ns + self._delay_ns(now_ns)
-
-    @property
-    def round_trip_ns(self) -> int:
-        """Twice the mean delay: what a receiver's request and its answer take."""
-        return round((2 * self.faults.delay_ms + self.faults.jitter_ms) * NS_PER_MS)
+    def rtcp_arrivals(self, now_ns: int) -> tuple[int, ...]:
+        """The same for a packet of RTCP."""
+        return () if self.faults.blocks_rtcp else self.arrivals(now_ns)
 
     def _is_lost(self, now_ns: int) -> bool:
         faults = self.faults

@@ -27,6 +27,7 @@ MAX_ROOMS = 64
 MAX_PARTICIPANTS = 100
 MAX_RECORDERS = 16
 """Counted apart from the participants, so that a full room can still be recorded."""
+_LIMITS = {Role.PUBLISHER: MAX_PARTICIPANTS, Role.SUBSCRIBER: MAX_RECORDERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Peer:
     user_id: UserId
     name: str
     role: Role
+    resume: str | None = None
+    """The secret by which it may come back; None: its place is not kept."""
     tracks: tuple[PublishedTrack, ...] = ()
 
     def listing(self) -> Json:
@@ -56,6 +59,8 @@ class Delivery:
 
     to: tuple[PeerId, ...]
     text: str
+    is_lasting: bool = False
+    """Worth keeping for a peer that is away; of all else its next welcome is the sum."""
 
 
 class Lobby:
@@ -65,26 +70,64 @@ class Lobby:
         self._token = token
         self._rooms: dict[str, dict[PeerId, Peer]] = {}
         self._room_of: dict[PeerId, str] = {}
+        self._away: dict[PeerId, None] = {}
+        """Whose connection has vanished, the longest away first."""
 
-    def join(self, peer_id: PeerId, join: Join) -> Sequence[Delivery]:
+    def former(self, join: Join) -> PeerId | None:
+        """The peer in whose place *join* may go on. Raises `RoomRefused` for a wrong token."""
+        self._check_token(join)
+        if not join.resume:
+            return None
+        for peer in self._rooms.get(join.room, {}).values():
+            if peer.resume is not None and _same(join.resume, peer.resume):
+                is_same = peer.user_id == join.user_id and peer.role is join.role
+                return peer.peer_id if is_same else None
+        return None
+
+    def superseded(self, join: Join) -> Sequence[PeerId]:
+        """Who must leave before *join*: the same user's places that nobody has come back to.
+
+        In a full room also who is away the longest. Raises `RoomRefused` for a wrong token.
+        """
+        self._check_token(join)
+        room = self._rooms.get(join.room, {})
+        away = [peer for peer_id in self._away if (peer := room.get(peer_id)) is not None]
+        alike = [peer for peer in away if peer.role is join.role]
+        gone = [peer.peer_id for peer in alike if peer.user_id == join.user_id]
+        if not gone and _count(room.values(), join.role) >= _LIMITS[join.role]:
+            gone = [peer.peer_id for peer in alike[:1]]
+        return gone
+
+    def join(self, peer_id: PeerId, join: Join, *, resume: str | None = None) -> Sequence[Delivery]:
         """Let *peer_id* in. A user may be there more than once, the newest presence last.
 
-        Raises `RoomRefused` for a wrong token and when there is no room left.
+        *resume* is the secret by which it may take its place again. Raises `RoomRefused` for a
+        wrong token and when there is no room left.
         """
         self._admit(join)
         room = self._rooms.setdefault(join.room, {})
-        participants = [peer.listing() for peer in room.values() if peer.role is Role.PUBLISHER]
-        peer = Peer(peer_id, join.room, join.user_id, join.name, join.role)
         others = tuple(room)
+        peer = Peer(peer_id, join.room, join.user_id, join.name, join.role, resume)
+        deliveries = [self._welcome(peer, is_resumed=False)]
         room[peer_id] = peer
         self._room_of[peer_id] = join.room
-        deliveries = [_message((peer_id,), type="welcome", id=peer_id, participants=participants)]
         if peer.role is Role.PUBLISHER:
             deliveries.append(_message(others, type="joined", participant=peer.listing()))
             deliveries.append(_recorders((peer_id,), room.values()))
         else:
             deliveries.append(_recorders(tuple(room), room.values()))
         return deliveries
+
+    def vanish(self, peer_id: PeerId) -> None:
+        """The connection of *peer_id* is gone. Nobody is told, its place is kept."""
+        self._away[peer_id] = None
+
+    def resume(self, peer_id: PeerId) -> Sequence[Delivery]:
+        """*peer_id* is back: what it may have missed."""
+        self._away.pop(peer_id, None)
+        room = self._room(peer_id)
+        welcome = self._welcome(room[peer_id], is_resumed=True)
+        return [welcome, _recorders((peer_id,), room.values())]
 
     def publish(self, peer_id: PeerId, publish: Publish) -> Sequence[Delivery]:
         """Take the new list of *peer_id*'s tracks. Raises `InvalidField` for a subscriber."""
@@ -105,21 +148,22 @@ class Lobby:
             raise InvalidField("to", "is yourself")
         if signal.to not in self._room(sender):
             return []
-        return [Delivery((signal.to,), encode_signal(sender, signal.data))]
+        return [Delivery((signal.to,), encode_signal(sender, signal.data), is_lasting=True)]
 
     def leave(self, peer_id: PeerId) -> Sequence[Delivery]:
         """Forget *peer_id*. Publishers are told of a subscriber too: they free its connection."""
         room = self._room(peer_id)
         peer = room.pop(peer_id)
         del self._room_of[peer_id]
+        self._away.pop(peer_id, None)
         if not room:
             del self._rooms[peer.room]
             return []
         if peer.role is Role.PUBLISHER:
-            return [_message(tuple(room), type="left", id=peer_id)]
+            return [_left(tuple(room), peer_id)]
         publishers = tuple(p.peer_id for p in room.values() if p.role is Role.PUBLISHER)
         return [
-            _message(publishers, type="left", id=peer_id),
+            _left(publishers, peer_id),
             _recorders(tuple(room), room.values()),
         ]
 
@@ -136,15 +180,34 @@ class Lobby:
             ]
         }
 
-    def _admit(self, join: Join) -> None:
+    def _welcome(self, peer: Peer, *, is_resumed: bool) -> Delivery:
+        others = self._rooms[peer.room].values()
+        participants = [
+            other.listing()
+            for other in others
+            if other.role is Role.PUBLISHER and other.peer_id != peer.peer_id
+        ]
+        message: dict[str, object] = {
+            "type": "welcome",
+            "id": peer.peer_id,
+            "participants": participants,
+        }
+        if peer.resume is not None:
+            message |= {"resume": peer.resume, "resumed": is_resumed}
+        return _message((peer.peer_id,), **message)
+
+    def _check_token(self, join: Join) -> None:
         if self._token is not None and not _same(join.token or "", self._token):
             raise RoomRefused("token: missing or wrong")
+
+    def _admit(self, join: Join) -> None:
+        self._check_token(join)
         room = self._rooms.get(join.room)
         if room is None:
             if len(self._rooms) >= MAX_ROOMS:
                 raise RoomRefused(f"room: there are {MAX_ROOMS} rooms already")
             return
-        limit = MAX_PARTICIPANTS if join.role is Role.PUBLISHER else MAX_RECORDERS
+        limit = _LIMITS[join.role]
         if _count(room.values(), join.role) >= limit:
             raise RoomRefused(f"room: is full with {limit} {join.role.value}s")
 
@@ -154,6 +217,11 @@ class Lobby:
 
 def _message(to: tuple[PeerId, ...], **message: object) -> Delivery:
     return Delivery(to, encode(message))
+
+
+def _left(to: tuple[PeerId, ...], peer_id: PeerId) -> Delivery:
+    """Lasting, because no list tells a publisher which of its subscribers are gone."""
+    return Delivery(to, encode({"type": "left", "id": peer_id}), is_lasting=True)
 
 
 def _recorders(to: tuple[PeerId, ...], peers: Iterable[Peer]) -> Delivery:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from worker.rooms.signalling import without_address
 from worker.testroom.faults import Impairment, NetworkFaults
 from worker.testroom.protocol import (
     MAX_MESSAGE_BYTES,
+    NEW_PLACE,
     PublishedTrack,
     Role,
     encode,
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 WELCOME_WITHIN_S = 10.0
 RETRY_S = 0.5
 HEARTBEAT_S = 5.0
+LINGER_S = 15.0
+"""After the server has forgotten us: until our subscribers are back too."""
 MAX_WAITING_MESSAGES = 256
 MAX_SUBSCRIPTIONS = 32
 
@@ -45,7 +48,8 @@ class Venue:
 class Presence:
     """Joins the room at *venue* as a publisher and serves whoever subscribes. Mutable, one owner.
 
-    `run` it in a task and cancel it to leave. When the server goes away it joins again.
+    `run` it in a task and cancel it to leave. When the server goes away it joins again, and goes
+    on in its old place if the server has kept it.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Presence:
             "user_id": user_id,
             "name": name,
             "role": Role.PUBLISHER.value,
+            "resume": NEW_PLACE,
         }
         self._user_id = user_id
         self._seed = seed
@@ -116,24 +121,40 @@ class Presence:
     # --- signalling -------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Stay in the room until cancelled. Raises `RoomRefused` when the room says no."""
-        async with aiohttp.ClientSession() as http:
-            while True:
-                try:
-                    async with http.ws_connect(
-                        self._venue.url, heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES
-                    ) as socket:
-                        await self._enter(socket)
-                        await self._stay(socket)
-                except RoomRefused:
-                    raise
-                except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
-                    log.warning(
-                        "room lost, joining again",
-                        extra={"user": self._user_id, "reason": without_address(exc)},
-                    )
-                _stop_if_cancelled()
-                await asyncio.sleep(RETRY_S)
+        """Stay in the room until cancelled. Raises `RoomRefused` when the room says no.
+
+        When the connection is lost the subscribers are served on, while we join again.
+        """
+        refusal: RoomRefused | None = None
+        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as serving:
+            try:
+                await self._visit_and_return(http, serving)
+            except RoomRefused as exc:
+                refusal = exc  # raised below: out of the group it would come wrapped
+            finally:
+                self._hang_up_all()
+        if refusal is not None:
+            raise refusal
+
+    async def _visit_and_return(
+        self, http: aiohttp.ClientSession, serving: asyncio.TaskGroup
+    ) -> None:
+        while True:
+            try:
+                async with http.ws_connect(
+                    self._venue.url, heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES
+                ) as socket:
+                    await self._enter(socket)
+                    await self._stay(socket, serving)
+            except RoomRefused:
+                raise
+            except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
+                log.warning(
+                    "room lost, joining again",
+                    extra={"user": self._user_id, "reason": without_address(exc)},
+                )
+            _stop_if_cancelled()
+            await asyncio.sleep(RETRY_S)
 
     async def _enter(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         await socket.send_str(encode(self._join))
@@ -143,21 +164,25 @@ class Presence:
             raise RoomRefused(str(welcome.get("reason")))
         if welcome.get("type") != "welcome":
             raise RoomError("the room did not welcome us")
+        self._join["resume"] = str(welcome.get("resume", NEW_PLACE))
+        if welcome.get("resumed") is not True:
+            # Whom we serve knows us by a name that nobody has any more, and will ask anew.
+            self._hang_up_later(list(self._sessions))
+            self._outbox = asyncio.Queue(MAX_WAITING_MESSAGES)
 
-    async def _stay(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Serve until the connection ends. Raises `RoomError` then."""
-        self._outbox = asyncio.Queue(MAX_WAITING_MESSAGES)
+    async def _stay(
+        self, socket: aiohttp.ClientWebSocketResponse, serving: asyncio.TaskGroup
+    ) -> None:
+        """Handle messages until the connection ends. Raises `RoomError` then."""
         self._announce(is_new_media=False)
         self._on_joined()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._send_outbox(socket), name=f"outbox:{self._user_id}")
                 while True:
-                    self._handle(await _receive(socket), group)
+                    self._handle(await _receive(socket), serving)
         except* (ConnectionError, RoomError) as lost:
             reason = str(lost.exceptions[0])
-        finally:
-            self._sessions.clear()
         raise RoomError(reason)
 
     async def _send_outbox(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -180,6 +205,9 @@ class Presence:
         match data:
             case {"kind": "subscribe", "session": str(session)}:
                 self._serve((peer_id, session), group)
+                self._want((peer_id, session), data.get("video"))
+            case {"kind": "want", "session": str(session)}:
+                self._want((peer_id, session), data.get("video"))
             case {"kind": "answer", "session": str(session), "sdp": str(sdp)}:
                 served = self._sessions.get((peer_id, session))
                 if served is not None:
@@ -207,6 +235,12 @@ class Presence:
         self._sessions[key] = (subscription, task)
         task.add_done_callback(lambda _: self._forget(key, subscription))
 
+    def _want(self, key: tuple[str, str], videos: object) -> None:
+        """Take which of our videos are looked at on a session; nothing said means all."""
+        served = self._sessions.get(key)
+        if served is not None and isinstance(videos, dict):
+            served[0].want(frozenset(videos))
+
     def _signaller(self, peer_id: str, session: str) -> Callable[[Mapping[str, object]], None]:
         def signal(data: Mapping[str, object]) -> None:
             self._put({"type": "signal", "to": peer_id, "data": {**data, "session": session}})
@@ -217,6 +251,15 @@ class Presence:
         served = self._sessions.pop(key, None)
         if served is not None:
             served[1].cancel()
+
+    def _hang_up_later(self, keys: Iterable[tuple[str, str]]) -> None:
+        loop = asyncio.get_running_loop()
+        for key in keys:
+            loop.call_later(LINGER_S, self._hang_up, key)
+
+    def _hang_up_all(self) -> None:
+        for key in list(self._sessions):
+            self._hang_up(key)
 
     def _forget(self, key: tuple[str, str], subscription: Subscription) -> None:
         if key in self._sessions and self._sessions[key][0] is subscription:

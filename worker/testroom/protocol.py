@@ -19,6 +19,8 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_TRACKS = 64
 MAX_NAME_CHARS = 64
 MAX_TOKEN_CHARS = 256
+NEW_PLACE = ""
+"""What stands for `Join.resume` in the first join of somebody who may want to come back."""
 
 PeerId = NewType("PeerId", str)
 """One connection to the room, named by the server."""
@@ -67,6 +69,9 @@ class Join:
     name: str
     role: Role
     token: str | None = None
+    resume: str | None = None
+    """The secret of an earlier welcome, to take one's former place, or `NEW_PLACE`. Who leaves it
+    out has no place to come back to: its connection's end is its leaving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +159,8 @@ def _join(document: Json) -> Join:
         user_id=UserId(_identifier(document, "user_id")),
         name=_name(document),
         role=_role(document),
-        token=_token(document.get("token")),
+        token=_token(document.get("token"), "token"),
+        resume=_token(document.get("resume"), "resume"),
     )
 
 
@@ -165,10 +171,10 @@ def _role(document: Json) -> Role:
     return role
 
 
-def _token(token: object) -> str | None:
+def _token(token: object, key: str) -> str | None:
     if token is None or (isinstance(token, str) and len(token) <= MAX_TOKEN_CHARS):
         return token
-    raise InvalidField("token", f"must be text of at most {MAX_TOKEN_CHARS} characters")
+    raise InvalidField(key, f"must be text of at most {MAX_TOKEN_CHARS} characters")
 
 
 def _tracks(listed: object) -> tuple[PublishedTrack, ...]:

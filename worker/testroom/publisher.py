@@ -41,18 +41,20 @@ async def run_cast(
     on_ready: Callable[[], None] = lambda: None,
     library: LoopLibrary | None = None,
     ice: IceSettings | None = None,
+    presence: Callable[..., Presence] = Presence,
 ) -> None:
     """Let the actors of *scenario* perform in the room *room_id* of the server at *url* (ws://…).
 
     Media is encoded first, if it is not in the cache; the scenario's time starts then. *on_ready*
     is called once everybody who joins at the start is in. Runs until cancelled: who is still
-    there at the end of the script goes on sending. Raises `RoomRefused`.
+    there at the end of the script goes on sending. *presence* makes the stay of an actor, for
+    rooms of another kind. Raises `RoomRefused`.
     """
     library = library or LoopLibrary.of_user()
     venue = Venue(url, room_id, ice or IceSettings.for_signalling(url))
     await asyncio.to_thread(library.prepare, scenario)
     start_ns = _now_ns()
-    performers = [Performer(scenario, actor, library, venue) for actor in scenario.actors]
+    performers = [Performer(scenario, actor, library, venue, presence) for actor in scenario.actors]
     refusal: BaseException
     try:
         async with asyncio.TaskGroup() as group:
@@ -72,7 +74,12 @@ class Performer:
     """One actor in a room: turns the acts of the script into signalling and packets."""
 
     def __init__(
-        self, scenario: Scenario, actor: Actor, library: LoopLibrary, venue: Venue
+        self,
+        scenario: Scenario,
+        actor: Actor,
+        library: LoopLibrary,
+        venue: Venue,
+        make_presence: Callable[..., Presence] = Presence,
     ) -> None:
         self.actor = actor
         self.joined = asyncio.Event()
@@ -80,6 +87,7 @@ class Performer:
         self._scenario = scenario
         self._library = library
         self._venue = venue
+        self._make_presence = make_presence
         self._clock = SenderClock.of(actor, scenario.seed)
         self._faults = actor.network
         self._reports = actor.sender_reports
@@ -108,7 +116,7 @@ class Performer:
 
     def _join(self, presence: int, group: asyncio.TaskGroup) -> None:
         user_id = self.actor.user_id
-        self._presence = Presence(
+        self._presence = self._make_presence(
             venue=self._venue,
             user_id=user_id,
             name=self.actor.person.name,
@@ -170,6 +178,7 @@ class Performer:
             feed=feed,
             camera=camera,
             rtx=self.actor.rtx,
+            red=self.actor.red,
             report_now=report_now,
         )
         self._published += 1
@@ -178,11 +187,12 @@ class Performer:
     def _send_video(self, presence: Presence, act: VideoDue) -> None:
         camera = presence.track(act.label).camera
         assert camera is not None
-        if not presence.subscriptions:
-            return
+        viewers = [each for each in presence.subscriptions if each.is_wanted(act.label)]
+        if not viewers:
+            return  # a camera nobody looks at is not even read
         unit = camera.unit(act.frame)
         if unit is not None:
-            for subscription in presence.subscriptions:
+            for subscription in viewers:
                 subscription.send_video(act.label, unit, act.rtp_timestamp)
 
     def _send_audio(self, presence: Presence, act: AudioDue) -> None:

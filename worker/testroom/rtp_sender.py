@@ -1,5 +1,6 @@
 """One outgoing RTP stream: packets, retransmissions, sender reports. Pure: bytes in, bytes out."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -8,6 +9,7 @@ from worker.core.identity import Codec
 from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, NegotiatedMedia
 from worker.rooms.rtp.h264 import packetise_h264
 from worker.rooms.rtp.packet import build_rtp
+from worker.rooms.rtp.red import MAX_AGE, MAX_COPY_BYTES, RedBlock, join_red
 from worker.rooms.rtp.rtcp import (
     ReceiverReportPacket,
     SenderReportPacket,
@@ -19,6 +21,7 @@ from worker.rooms.rtp.rtcp import (
 )
 from worker.rooms.rtp.rtx import wrap_rtx
 from worker.rooms.rtp.vp8 import packetise_vp8
+from worker.rooms.rtp.vp9 import packetise_vp9
 from worker.testroom.loop_cache import LoopUnit
 
 MAX_PAYLOAD_BYTES = 1150
@@ -40,6 +43,8 @@ class RtpSender:
     codec: MediaCodec
     cname: str
     random: Random
+    red: int = 0
+    """How many earlier audio packets each one repeats (RFC 2198), where that was agreed."""
     packets_sent: int = 0
     octets_sent: int = 0
     _sequence: int = field(init=False)
@@ -48,6 +53,8 @@ class RtpSender:
     _mid: Mapping[int, bytes] = field(init=False)
     _is_started: bool = False
     _history: list[tuple[int, bytes]] = field(init=False)
+    _spoken: deque[tuple[int, bytes]] = field(init=False)
+    """Timestamp and payload of the latest audio packets."""
 
     def __post_init__(self) -> None:
         # Not just below the wrap: libsrtp cannot know that a first packet is one.
@@ -55,6 +62,7 @@ class RtpSender:
         self._rtx_sequence = self.random.randrange(1 << 15)
         self._picture_id = self.random.randrange(1 << 15)
         self._history = [(-1, b"")] * HISTORY_PACKETS
+        self._spoken = deque(maxlen=self.red)
         mid_id = self.media.extensions.get(MID_URI)
         self._mid = {} if mid_id is None else {mid_id: self.media.mid.encode()}
 
@@ -67,12 +75,22 @@ class RtpSender:
         if not (self._is_started or unit.keyframe):
             return ()
         self._is_started = True
-        payloads = self._payloads(unit.data)
+        payloads = self._payloads(unit)
         last = len(payloads) - 1
         return [
-            self._packet(payload, rtp_timestamp, self._mid, marker=position == last)
+            self._packet(
+                payload,
+                rtp_timestamp,
+                self._mid,
+                marker=position == last,
+                payload_type=self.codec.payload_type,
+            )
             for position, payload in enumerate(payloads)
         ]
+
+    def begin_anew(self) -> None:
+        """After a pause: the next frame that is sent is a keyframe. Numbers go on."""
+        self._is_started = False
 
     def audio(self, unit: LoopUnit, rtp_timestamp: int) -> Sequence[bytes]:
         """One Opus packet with its level; the first one has the marker bit (RFC 3551)."""
@@ -82,7 +100,12 @@ class RtpSender:
             active = _VOICE_ACTIVE if unit.level_dbov > _VOICE_LEVEL_DBOV else 0
             extensions = {**extensions, level_id: bytes((active | -unit.level_dbov,))}
         is_first, self._is_started = not self._is_started, True
-        return [self._packet(unit.data, rtp_timestamp, extensions, marker=is_first)]
+        payload_type, payload = self._audio_payload(unit.data, rtp_timestamp)
+        return [
+            self._packet(
+                payload, rtp_timestamp, extensions, marker=is_first, payload_type=payload_type
+            )
+        ]
 
     def resend(self, sequences: Iterable[int]) -> Sequence[bytes]:
         """What a NACK asks for, as far as the history reaches; over RTX when it was agreed."""
@@ -108,18 +131,46 @@ class RtpSender:
         """Says that the stream is over."""
         return build_receiver_report(ReceiverReportPacket(self.ssrc)) + build_bye([self.ssrc])
 
-    def _payloads(self, data: bytes) -> Sequence[bytes]:
+    def _audio_payload(self, data: bytes, rtp_timestamp: int) -> tuple[int, bytes]:
+        """Payload type and payload of one Opus packet, with its copies of earlier ones."""
+        plain, redundant = self.codec.payload_type, self.codec.red_payload_type
+        if redundant is None or not self.red:
+            return plain, data
+        copies = [
+            RedBlock(plain, rtp_timestamp - timestamp, copy)
+            for timestamp, copy in self._spoken
+            if rtp_timestamp - timestamp <= MAX_AGE and len(copy) <= MAX_COPY_BYTES
+        ]
+        self._spoken.append((rtp_timestamp, data))
+        return redundant, join_red([*copies, RedBlock(plain, 0, data)])
+
+    def _payloads(self, unit: LoopUnit) -> Sequence[bytes]:
         if self.codec.codec is Codec.H264:
-            return packetise_h264(data, max_payload_bytes=MAX_PAYLOAD_BYTES)
+            return packetise_h264(unit.data, max_payload_bytes=MAX_PAYLOAD_BYTES)
         self._picture_id += 1
-        return packetise_vp8(data, picture_id=self._picture_id, max_payload_bytes=MAX_PAYLOAD_BYTES)
+        if self.codec.codec is Codec.VP9:
+            return packetise_vp9(
+                unit.data,
+                is_keyframe=unit.keyframe,
+                picture_id=self._picture_id,
+                max_payload_bytes=MAX_PAYLOAD_BYTES,
+            )
+        return packetise_vp8(
+            unit.data, picture_id=self._picture_id, max_payload_bytes=MAX_PAYLOAD_BYTES
+        )
 
     def _packet(
-        self, payload: bytes, rtp_timestamp: int, extensions: Mapping[int, bytes], *, marker: bool
+        self,
+        payload: bytes,
+        rtp_timestamp: int,
+        extensions: Mapping[int, bytes],
+        *,
+        marker: bool,
+        payload_type: int,
     ) -> bytes:
         sequence = self._sequence & 0xFFFF
         packet = build_rtp(
-            payload_type=self.codec.payload_type,
+            payload_type=payload_type,
             sequence=sequence,
             timestamp=rtp_timestamp,
             ssrc=self.ssrc,

@@ -46,6 +46,8 @@ class Actor:
     sender_reports: bool = True
     rtx: bool = True
     """Whether retransmissions are offered as a stream of their own (RFC 4588)."""
+    red: int = 0
+    """How many of the packets before it each audio packet repeats (RFC 2198)."""
     network: NetworkFaults = NetworkFaults()
 
 

@@ -45,6 +45,7 @@ _MAX_NAME_CHARS = 64
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """As the test room takes them, so that every scenario can be played there."""
 _DAY_S = 86_400
+_MAX_RED = 4
 _DEFAULTED: Final = ("camera", "screen", "microphone", "network")
 
 
@@ -148,6 +149,7 @@ def _casting(table: TomlTable, position: int, defaults: Mapping[str, RawTable]) 
         start_offset_s=table.number("start_offset_s", 0, 60, 0.0),
         sender_reports=table.flag("sender_reports", default=True),
         rtx=table.flag("rtx", default=True),
+        red=table.whole("red", 0, _MAX_RED, 0),
         network=read_network(
             table.path("network"), merged(defaults["network"], table.raw_table("network"))
         ),

@@ -11,7 +11,7 @@ from worker.testroom.scenario import VideoFeed
 from worker.testroom.toml_table import TomlTable
 from worker.testroom.voice import LevelUnit, Voice, VoiceMode
 
-_CODECS: Final = {"vp8": Codec.VP8, "h264": Codec.H264}
+_CODECS: Final = {"vp8": Codec.VP8, "vp9": Codec.VP9, "h264": Codec.H264}
 _MODES: Final = {mode.value: mode for mode in VoiceMode}
 _MIN_SIDE_PX = 64
 _MAX_SIDE_PX = 4096
@@ -75,7 +75,9 @@ def read_network(path: str, values: RawTable) -> NetworkFaults:
         delay_ms=table.number("delay_ms", 0, _MAX_DELAY_MS, 0.0),
         jitter_ms=table.number("jitter_ms", 0, _MAX_DELAY_MS, 0.0),
         reorder=table.number("reorder", 0, 1, 0.0),
+        reorder_ms=table.number("reorder_ms", 0, _MAX_DELAY_MS, 25.0),
         duplicate=table.number("duplicate", 0, 1, 0.0),
+        blocks_rtcp=table.flag("blocks_rtcp", default=False),
     )
     if faults.burst_ms > faults.burst_every_s * 1000:
         raise InvalidField(table.path("burst_ms"), "longer than burst_every_s")

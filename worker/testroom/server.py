@@ -19,7 +19,7 @@ from aiohttp import WSCloseCode, hdrs, web
 
 from worker.errors import InternalError, InvalidField, RoomError, RoomRefused
 from worker.testroom.access import bears, check_exposure, is_local_name, is_same_origin
-from worker.testroom.connection import Outbox, receive_join, receive_messages, refuse
+from worker.testroom.connection import receive_join, receive_messages, refuse
 from worker.testroom.lobby import Delivery, Lobby
 from worker.testroom.protocol import (
     MAX_MESSAGE_BYTES,
@@ -31,6 +31,7 @@ from worker.testroom.protocol import (
     Signal,
     encode,
 )
+from worker.testroom.seat import Seat
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class RoomServer:
     def __init__(self, *, token: str | None = None) -> None:
         self._token = token
         self._lobby = Lobby(token=token)
-        self._outboxes: dict[PeerId, Outbox] = {}
+        self._seats: dict[PeerId, Seat] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._page = _read_page()
 
@@ -168,7 +169,8 @@ class RoomServer:
         """One peer, from its join to its leaving."""
         if not is_same_origin(request.headers.get(hdrs.ORIGIN), request.host):
             return _problem(HTTPStatus.FORBIDDEN, "Origin: pages of other hosts may not join")
-        if len(self._sockets) - len(self._outboxes) >= MAX_STRANGERS:
+        members = sum(seat.is_taken for seat in self._seats.values())
+        if len(self._sockets) - members >= MAX_STRANGERS:
             return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_S,
@@ -186,12 +188,14 @@ class RoomServer:
 
     async def hang_up(self, _application: web.Application) -> None:
         """Close every connection, so that clients know at once and try again later."""
+        for seat in self._seats.values():
+            seat.is_kept = False
+            seat.forget_expiry()
         async with asyncio.TaskGroup() as group:
             for socket in self._sockets:
                 group.create_task(_close(socket), name="hang-up")
 
     async def _accompany(self, socket: web.WebSocketResponse, request: web.Request) -> None:
-        peer_id = PeerId(secrets.token_hex(8))
         try:
             join = await receive_join(socket)
             if join is None:
@@ -199,24 +203,57 @@ class RoomServer:
             if join.token is None:
                 # Job documents have one field for a room: its address, and the token is in it.
                 join = replace(join, token=request.query.get("token"))
-            deliveries = self._lobby.join(peer_id, join)
+            peer_id, seat = await self._take_seat(join, lambda: _abort(request))
         except RoomRefused as refusal:
             log.info("refused", extra={"reason": str(refusal)})
             await refuse(socket, refusal)
             return
-        outbox = self._outboxes[peer_id] = Outbox(lambda: _abort(request))
-        log.info("joined", extra={"room": join.room, "peer": peer_id, "role": join.role.value})
-        self._deliver(deliveries)
+        said_goodbye = False
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(outbox.run(socket), name=f"send:{peer_id}")
-                await receive_messages(socket, lambda m: self._handle(peer_id, m), outbox.put)
-                outbox.close()
+                group.create_task(seat.outbox.run(socket), name=f"send:{peer_id}")
+                said_goodbye = await receive_messages(
+                    socket, lambda m: self._handle(peer_id, m), seat.outbox.put
+                )
+                seat.outbox.close()
         finally:
-            del self._outboxes[peer_id]
-            self._deliver(self._lobby.leave(peer_id))
-            log.info("left", extra={"room": join.room, "peer": peer_id})
+            seat.free()
+            if said_goodbye or not seat.is_kept:
+                self._leave(peer_id)
+            else:
+                self._lobby.vanish(peer_id)
+                seat.keep()
+                log.info("vanished", extra={"room": join.room, "peer": peer_id})
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+
+    async def _take_seat(self, join: Join, hang_up: Callable[[], None]) -> tuple[PeerId, Seat]:
+        """The place of somebody who comes back, or a new one. Raises `RoomRefused`."""
+        former = self._lobby.former(join)
+        if former is not None:
+            seat = self._seats[former]
+            await seat.take(hang_up)
+            if self._seats.get(former) is seat:  # else it said goodbye at the last moment
+                first = self._lobby.resume(former)
+                seat.outbox.reopen(delivery.text for delivery in first)
+                log.info("resumed", extra={"room": join.room, "peer": former})
+                return former, seat
+        for superseded in self._lobby.superseded(join):
+            self._leave(superseded)
+        peer_id = PeerId(secrets.token_hex(8))
+        resume = None if join.resume is None else secrets.token_urlsafe(16)
+        deliveries = self._lobby.join(peer_id, join, resume=resume)
+        seat = Seat(is_kept=resume is not None, on_lost=lambda: self._leave(peer_id))
+        self._seats[peer_id] = seat
+        await seat.take(hang_up)
+        log.info("joined", extra={"room": join.room, "peer": peer_id, "role": join.role.value})
+        self._deliver(deliveries)
+        return peer_id, seat
+
+    def _leave(self, peer_id: PeerId) -> None:
+        seat = self._seats.pop(peer_id)
+        seat.forget_expiry()
+        self._deliver(self._lobby.leave(peer_id))
+        log.info("left", extra={"peer": peer_id})
 
     def _handle(self, peer_id: PeerId, message: Message) -> None:
         match message:
@@ -225,14 +262,14 @@ class RoomServer:
             case Publish():
                 self._deliver(self._lobby.publish(peer_id, message))
             case Ping():
-                self._outboxes[peer_id].put(encode({"type": "pong"}))
+                self._seats[peer_id].outbox.put(encode({"type": "pong"}))
             case Join():
                 raise InvalidField("type", "has joined already")
 
     def _deliver(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:
             for peer_id in delivery.to:
-                self._outboxes[peer_id].put(delivery.text)
+                self._seats[peer_id].outbox.put(delivery.text, is_lasting=delivery.is_lasting)
 
 
 def _read_page() -> dict[str, tuple[bytes, str]]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -32,7 +32,12 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN_S = 15.0
 
 _OPUS: Final = MediaCodec(111, Codec.OPUS, parameters="minptime=10;useinbandfec=1")
-_PAYLOAD_TYPES: Final = {Codec.VP8: (96, 97), Codec.H264: (102, 103)}
+_OPUS_WITH_RED: Final = replace(_OPUS, red_payload_type=63, is_red_preferred=True)
+_PAYLOAD_TYPES: Final = {
+    Codec.VP8: (96, 97),
+    Codec.VP9: (98, 99),
+    Codec.H264: (102, 103),
+}
 _FEEDBACK: Final = ("nack", "nack pli", "ccm fir")
 _PROFILES: Final = {"baseline": "42e01f", "high": "640c1f"}
 _EXTENSIONS: Final = {
@@ -51,6 +56,8 @@ class LocalTrack:
     feed: VideoFeed | None
     camera: Camera | None
     rtx: bool
+    red: int
+    """Copies of earlier packets in each audio packet (RFC 2198)."""
     report_now: Callable[[], tuple[int, int] | None]
     """Wall clock in ns since 1900 and RTP timestamp at this instant; None: no reports."""
 
@@ -79,6 +86,7 @@ class Subscription:
         self._changed = asyncio.Event()
         self._changed.set()
         self._answers: asyncio.Queue[str] = asyncio.Queue(maxsize=1)
+        self._wanted: frozenset[str] | None = None
         self._ssrcs: dict[str, tuple[int, int]] = {}
         self._senders: dict[str, RtpSender] = {}
         loop = asyncio.get_running_loop()
@@ -95,10 +103,10 @@ class Subscription:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                if self._peer.state is PeerState.FAILED:
-                    raise PeerFailed("the connection broke")
+                if self._peer.state in (PeerState.FAILED, PeerState.CLOSED):
+                    raise PeerFailed("the connection is over")
                 if self._tracks:
-                    await self._negotiate()
+                    await self._negotiate_or_retry()
         except (RoomError, TimeoutError) as exc:
             log.warning("subscriber lost", extra={"reason": str(exc) or "no answer"})
         finally:
@@ -115,10 +123,25 @@ class Subscription:
         if not self._answers.full():
             self._answers.put_nowait(sdp)
 
+    def want(self, labels: frozenset[str]) -> None:
+        """The subscriber looks at these videos only; the others are paused.
+
+        What it had paused begins with a keyframe, as soon as the camera can make one.
+        """
+        before, self._wanted = self._wanted, labels
+        for label in labels - (labels if before is None else before):
+            if label in self._senders:
+                self._senders[label].begin_anew()
+                self._request_keyframe(label)
+
+    def is_wanted(self, label: str) -> bool:
+        """Whether the subscriber looks at the video *label*, if it has it at all."""
+        return self._wanted is None or label in self._wanted
+
     def send_video(self, label: str, unit: LoopUnit, rtp_timestamp: int) -> None:
-        """Send one frame of the track *label*, once it is negotiated."""
+        """Send one frame of the track *label*, once it is negotiated and while it is wanted."""
         sender = self._senders.get(label)
-        if sender is not None:
+        if sender is not None and self.is_wanted(label):
             self.uplink.send(sender.video(unit, rtp_timestamp), self._peer.send_rtp)
 
     def send_audio(self, label: str, unit: LoopUnit, rtp_timestamp: int) -> None:
@@ -132,6 +155,15 @@ class Subscription:
         sender = self._senders.get(label)
         if sender is not None:
             self.uplink.send([sender.report(ntp_ns, rtp_timestamp)], self._peer.send_rtcp)
+
+    async def _negotiate_or_retry(self) -> None:
+        """An answer that is lost while media flows costs nothing but another offer."""
+        try:
+            await self._negotiate()
+        except TimeoutError:
+            if self._peer.state is not PeerState.CONNECTED:
+                raise
+            self._changed.set()
 
     async def _negotiate(self) -> None:
         tracks = dict(self._tracks)
@@ -171,7 +203,11 @@ class Subscription:
         for label, media in negotiated.items():
             if label not in self._senders and media.is_active:
                 self._senders[label] = RtpSender(
-                    media, media.codecs[0], self._cname, Random(self._random.random())
+                    media,
+                    media.codecs[0],
+                    self._cname,
+                    Random(self._random.random()),
+                    self._tracks[label].red,
                 )
                 self._request_keyframe(label)
                 first_report = self._tracks[label].report_now()
@@ -206,23 +242,29 @@ class Subscription:
             track.camera.request_keyframe()
 
     def _on_state(self, state: PeerState) -> None:
-        if state is PeerState.FAILED:
+        if state in (PeerState.FAILED, PeerState.CLOSED):
             self._changed.set()
 
 
 def _codec(track: LocalTrack) -> MediaCodec:
     if track.feed is None:
-        return _OPUS
+        return _OPUS_WITH_RED if track.red else _OPUS
     payload_type, rtx_payload_type = _PAYLOAD_TYPES[track.feed.codec]
-    profile = _PROFILES[track.feed.h264_profile]
     return MediaCodec(
         payload_type=payload_type,
         codec=track.feed.codec,
         rtx_payload_type=rtx_payload_type if track.rtx else None,
         feedback=_FEEDBACK,
-        parameters=(
-            f"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"
-            if track.feed.codec is Codec.H264
-            else ""
-        ),
+        parameters=_parameters(track.feed),
     )
+
+
+def _parameters(feed: VideoFeed) -> str:
+    match feed.codec:
+        case Codec.H264:
+            profile = _PROFILES[feed.h264_profile]
+            return f"level-asymmetry-allowed=1;packetization-mode=1;profile-level-id={profile}"
+        case Codec.VP9:
+            return "profile-id=0"
+        case _:
+            return ""

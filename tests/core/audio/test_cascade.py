@@ -25,7 +25,7 @@ def test_it_equals_a_sample_by_sample_filter_over_many_blocks(sections):
 
 
 def test_rows_do_not_touch_each_other():
-    cascade = Cascade(k_weighting())
+    cascade = Cascade(k_weighting(), block=FRAME)
     sound = np.zeros((2, FRAME * 3))
     sound[0, 0] = 1
 

@@ -1,4 +1,3 @@
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -23,17 +22,20 @@ from worker.core.spec import AudioSpec
 PLAIN = AudioSpec(levelling=False)
 
 
-def run(voices, spec=PLAIN, first_block=0):
+def run(voices, spec=PLAIN, first_block=0, at_once=3):
     """All of *voices*, name to samples, through a desk: (samples, 2), aligned with the input."""
     desk = Desk(spec)
     pieces = {name: list(blocks(sound)) for name, sound in voices.items()}
     count = max(map(len, pieces.values()))
+    present = [
+        {name: piece[index] for name, piece in pieces.items() if index < len(piece)}
+        for index in range(count)
+    ]
     out = []
-    for index in range(count):
-        present = {name: piece[index] for name, piece in pieces.items() if index < len(piece)}
-        out.append(desk.process(first_block + index, present))
-    assert [block is None for block in out[: LATENCY_BLOCKS + 1]] == [True] * 15 + [False]
-    out = np.concatenate([*out[LATENCY_BLOCKS:], *desk.flush()])
+    for first in range(0, count, at_once):
+        out += desk.process(first_block + first, present[first : first + at_once])
+    assert len(out) == count - LATENCY_BLOCKS
+    out = np.concatenate([*out, *desk.flush()])
     assert out.shape == (count * 960, 2)
     assert out.dtype == np.float32
     return out, desk
@@ -58,9 +60,10 @@ def test_silence_is_exactly_zero():
 
 def test_an_empty_room_is_silent_too():
     desk = Desk(AudioSpec())
-    out = [desk.process(index, {}) for index in range(50)]
+    out = [block for index in range(50) for block in desk.process(index, [{}])]
 
-    assert not any(block.any() for block in out[LATENCY_BLOCKS:])
+    assert len(out) == 50 - LATENCY_BLOCKS
+    assert not any(block.any() for block in out)
     assert len(desk.flush()) == LATENCY_BLOCKS
     assert Desk(AudioSpec()).flush() == []
 
@@ -126,6 +129,28 @@ def test_no_swap_clicks():
     residue = signal.sosfiltfilt(sos, out[:, 0].astype(float))[960:]
 
     print(f"loudest residue above 5 kHz: {db(np.abs(residue).max()):.1f} dBFS")
+    assert db(float(np.abs(residue).max())) < -50
+
+
+@pytest.mark.parametrize("burst_ms", [100, 240, 400])
+def test_bursts_in_turns_neither_flap_nor_click(burst_ms):
+    """Fault table, M19: three talk, three others cough louder in turns."""
+    count, seconds = RATE * 20, np.arange(RATE * 20) / RATE
+    voices = {f"talker{n}": tone(300 + 133 * n, count, -26 - n) for n in range(3)}
+    for n in range(3):
+        turn = np.floor(seconds * 1000 / burst_ms) % 3 == n
+        # Coughs begin and end within 5 ms: a swap is to make the only clicks there are.
+        soft = np.convolve(turn, np.hanning(482)[1:-1] / np.hanning(482).sum(), "same")
+        voices[f"cougher{n}"] = tone(900 + 211 * n, count, -16) * soft
+
+    out, desk = run(voices)
+
+    turns = [turn for turn in desk.take_turns() if turn.end_block < 1000]
+    sos = signal.butter(10, 5000, "highpass", fs=RATE, output="sos")
+    residue = signal.sosfiltfilt(sos, out[:, 0].astype(float))[960:]
+    print(f"{len(turns)} swaps in 20 s, residue {db(np.abs(residue).max()):.1f} dBFS")
+    # At most two a second for each place (see `speakers.BURST_TAKEOVERS`).
+    assert len(turns) <= 3 * 2 * 20
     assert db(float(np.abs(residue).max())) < -50
 
 
@@ -294,19 +319,35 @@ def test_real_conversation_does_not_swap_more_than_its_limit():
 
 def test_blocks_must_come_one_after_the_other():
     desk = Desk(PLAIN)
-    desk.process(5, {})
+    desk.process(5, [{}])
 
     with pytest.raises(AssertionError):
-        desk.process(7, {})
+        desk.process(7, [{}])
 
 
-def test_a_removed_voice_starts_anew():
-    desk = Desk(AudioSpec())
-    for index, block in enumerate(blocks(speech_like(RATE * 3, -34, seed=6))):
-        desk.process(index, {"a": block})
-    assert math.isclose(desk.reduction_db, 0, abs_tol=3)
+@pytest.mark.parametrize("at_once", [1, 2, 7])
+def test_how_many_blocks_are_put_in_at_once_makes_no_difference(at_once):
+    count = RATE * 6
+    voices = {f"p{n}": speech_like(count, -12 - 3 * n, seed=30 + n) for n in range(5)}
+    voices["late"] = speech_like(count, -14, seed=40) * (np.arange(count) > 1.5 * RATE)
+    voices["short"] = speech_like(RATE * 3 + 960, -10, seed=41)
+    expected, _ = run(voices, AudioSpec())
 
-    desk.remove("a")
-    desk.remove("nobody")
+    out, _ = run(voices, AudioSpec(), at_once=at_once)
 
-    assert desk._leveller.gains("a") == (1, 1)
+    # The limiter comes to rest block by block: 1e-4 dB of its gain may differ.
+    np.testing.assert_allclose(out, expected, rtol=2e-5, atol=1e-6)
+
+
+def test_whose_sound_is_needed_is_known_while_they_are_still_in_the_look_ahead():
+    desk = Desk(PLAIN)
+    sound = list(blocks(tone(440, RATE, -20)))
+    desk.process(0, [{"a": block} for block in sound[:3]])
+
+    assert desk.heard == frozenset()
+    assert desk.chosen == {"a"}
+    assert desk.loudness_lufs()["a"] == pytest.approx(-28, abs=1.5)
+
+    for index in range(3, 100):
+        desk.process(index, [{}])
+    assert desk.chosen == frozenset()

@@ -95,6 +95,17 @@ def test_a_block_comes_out_when_the_next_one_goes_in():
     np.testing.assert_array_equal(limiter.process(second), first)
 
 
+def test_how_much_goes_in_at_once_makes_no_difference():
+    sound = bursts() + 0.5 * three_talkers()
+    stereo = np.repeat(sound[:, None], 2, axis=1).astype(np.float32)
+    limiter = Limiter()
+    out = [limiter.process(stereo[at : at + 2880]) for at in range(0, 33 * 2880, 2880)]
+
+    np.testing.assert_allclose(
+        np.concatenate(out)[960:], limit(sound)[: 33 * 2880 - 960], atol=1e-6
+    )
+
+
 def test_the_gain_is_down_before_the_peak_and_back_after_a_second():
     sound = tone(1000, SAMPLES, -20)
     sound[48_000:48_480] = tone(1000, 480, 12)

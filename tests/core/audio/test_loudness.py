@@ -12,10 +12,15 @@ BEN = ParticipantId("ben")
 SAME_LU = 1e-6
 
 
+def measured(meter, voices):
+    """Levels after one block."""
+    return meter.process([voices])[0].levels
+
+
 def momentary_every_100_ms(sound):
     """Streaming momentary loudness where pyloudnorm's gating blocks end."""
     meter = LoudnessMeter()
-    levels = [meter.process({ANN: block})[ANN].momentary_lufs for block in blocks(sound)]
+    levels = [measured(meter, {ANN: block})[ANN].momentary_lufs for block in blocks(sound)]
     return np.array(levels[19::5])
 
 
@@ -49,7 +54,7 @@ def test_a_mono_voice_is_as_loud_as_the_same_sound_in_both_channels():
     meter = LoudnessMeter()
 
     for mono, stereo in zip(blocks(sound), blocks(np.stack([sound, sound], axis=1)), strict=True):
-        levels = meter.process({ANN: mono, BEN: stereo})
+        levels = measured(meter, {ANN: mono, BEN: stereo})
 
     assert levels[ANN] == pytest.approx(levels[BEN], abs=1e-9)
     assert levels[ANN].momentary_lufs == pytest.approx(-20, abs=0.1)
@@ -61,9 +66,9 @@ def test_voices_that_come_and_go_leave_the_others_alone():
     crowded = LoudnessMeter()
 
     for index, block in enumerate(blocks(sound)):
-        expected = alone.process({ANN: block})[ANN]
+        expected = measured(alone, {ANN: block})[ANN]
         company = {ParticipantId(f"p{n}"): block[::-1] for n in range(index % 5)}
-        levels = crowded.process({**company, ANN: block})
+        levels = measured(crowded, {**company, ANN: block})
         assert levels[ANN] == pytest.approx(expected, abs=1e-9)
 
 
@@ -73,7 +78,7 @@ def test_a_voice_that_turns_stereo_keeps_its_history():
     mono = list(blocks(sound))[:30]
     stereo = list(blocks(np.stack([sound, sound], axis=1)))[30:]
 
-    levels = [meter.process({ANN: block})[ANN].momentary_lufs for block in (*mono, *stereo)]
+    levels = [measured(meter, {ANN: block})[ANN].momentary_lufs for block in (*mono, *stereo)]
 
     assert levels[25:] == pytest.approx([levels[25]] * 25, abs=0.1)
 
@@ -82,55 +87,63 @@ def test_the_fast_measure_sees_an_onset_in_its_first_block():
     meter = LoudnessMeter()
     quiet = np.zeros((960, 1), np.float32)
     for _ in range(30):
-        level = meter.process({ANN: quiet})[ANN]
+        level = measured(meter, {ANN: quiet})[ANN]
     assert (level.energy, level.fast_lufs, level.momentary_lufs) == (0, -120, -120)
 
-    level = meter.process({ANN: next(blocks(tone(1000, 960, -20)))})[ANN]
+    level = measured(meter, {ANN: next(blocks(tone(1000, 960, -20)))})[ANN]
 
     assert level.fast_lufs == pytest.approx(-20 - 4.8, abs=0.5)
     assert level.momentary_lufs == pytest.approx(-20 - 13, abs=0.5)
 
 
-def test_not_a_number_costs_its_voice_one_block_and_the_others_nothing():
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_not_a_number_costs_its_voice_one_block_and_the_others_nothing(at_once):
     sound = tone(1000, 48_000, -20)
     meter = LoudnessMeter()
     broken = np.full((960, 1), np.nan, np.float32)
-    for index, block in enumerate(blocks(sound)):
-        levels = meter.process({ANN: broken if index == 10 else block, BEN: block})
-        assert meter.broken == ({ANN} if index == 10 else set())
-        assert np.isfinite(levels[ANN].momentary_lufs)
+    people = [
+        {ANN: broken if index == 10 else block, BEN: block}
+        for index, block in enumerate(blocks(sound))
+    ]
+    after = []
+    for first in range(0, 48, at_once):
+        after += meter.process(people[first : first + at_once])
 
-    assert levels[BEN].momentary_lufs == pytest.approx(-20, abs=0.1)
-    assert levels[ANN].momentary_lufs == pytest.approx(-20, abs=0.1)
+    assert [index for index, (_, broken) in enumerate(after) if broken] == [10]
+    assert after[10].broken == {ANN}
+    assert after[10].levels[ANN].energy < 0.01 * after[9].levels[ANN].energy
+    assert all(np.isfinite(levels[ANN].momentary_lufs) for levels, _ in after)
+    assert after[-1].levels[BEN].momentary_lufs == pytest.approx(-20, abs=0.1)
+    assert after[-1].levels[ANN].momentary_lufs == pytest.approx(-20, abs=0.1)
+
+
+def test_a_voice_is_measured_from_its_first_block_on():
+    block = next(blocks(tone(1000, 960)))
+    meter = LoudnessMeter()
+
+    after = meter.process([{ANN: block}, {ANN: block, BEN: block}, {ANN: block}])
+
+    assert [set(levels) for levels, _ in after] == [{ANN}, {ANN, BEN}, {ANN, BEN}]
+    assert after[1].levels[BEN] == after[0].levels[ANN]
 
 
 def test_an_absent_voice_is_silent_and_then_forgotten():
     meter = LoudnessMeter()
-    meter.process({ANN: next(blocks(tone(1000, 960)))})
+    measured(meter, {ANN: next(blocks(tone(1000, 960)))})
 
-    levels = [meter.process({}) for _ in range(ABSENT_BLOCKS + 1)]
+    levels = [measured(meter, {}) for _ in range(ABSENT_BLOCKS + 1)]
 
     assert levels[30][ANN].momentary_lufs < -100
     assert ANN in levels[ABSENT_BLOCKS - 1]
     assert levels[ABSENT_BLOCKS] == {}
 
 
-def test_a_removed_voice_is_gone_at_once():
-    meter = LoudnessMeter()
-    block = next(blocks(tone(1000, 960)))
-    meter.process({ANN: block, BEN: block})
-
-    meter.remove(ANN)
-
-    assert list(meter.process({BEN: block})) == [BEN]
-
-
 def test_filters_that_ring_out_end_in_zeros_not_in_denormals():
     meter = LoudnessMeter()
-    meter.process({ANN: next(blocks(tone(1000, 960)))})
+    measured(meter, {ANN: next(blocks(tone(1000, 960)))})
     quiet = np.zeros((960, 1), np.float32)
     for _ in range(200):
-        level = meter.process({ANN: quiet})[ANN]
+        level = measured(meter, {ANN: quiet})[ANN]
 
     assert level.energy == 0
     assert not meter._state.any()

@@ -239,12 +239,12 @@ def test_a_decoder_that_returns_too_little_does_not_stop_time():
     assert not any(b is not None and b.any() for b in blocks)
 
 
-def test_two_seconds_are_kept_and_the_oldest_dropped():
+def test_six_seconds_are_kept_and_the_oldest_dropped():
     track = Track()
-    for index in range(150):
+    for index in range(350):
         track.push(index)
 
-    assert track.timeline.waiting_packets == 101
+    assert track.timeline.waiting_packets == 301
     assert track.statistics.packets_dropped == 49
 
 
@@ -294,17 +294,7 @@ def test_mute_fades_and_unmute_comes_back_in_the_right_place():
     assert track.statistics.packets_late == 0
 
 
-def test_clear_forgets_what_was_waiting():
-    track = Track(sound=hum)
-    track.play(10)
-
-    track.timeline.clear()
-
-    assert track.timeline.waiting_packets == 0
-    assert not track.play(10, until_packet=0)[240:].any()
-
-
-@pytest.mark.parametrize("jump_ms", [-900, -250, 250, 900])
+@pytest.mark.parametrize("jump_ms", [-900, -350, 350, 900])
 def test_a_jump_of_the_clock_is_made_once_and_without_a_click(jump_ms):
     track = Track(sound=hum)
     before = track.play(25)

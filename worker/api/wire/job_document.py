@@ -1,5 +1,6 @@
 """The job document: the API's mix_param inside, room and outputs around it."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 from uuid import uuid4
@@ -12,9 +13,23 @@ from worker.api.wire.mix_param import Id, MixParam, WireModel
 from worker.api.wire.mix_spec import mix_spec
 from worker.api.wire.refusal import read, refuse
 from worker.api.wire.strict_json import decode
-from worker.core.spec import AudioSpec, JobSpec, RehearsalSpec, RoomSpec, TestRoomSpec
+from worker.core.spec import (
+    SCREEN_PATTERN,
+    AudioSpec,
+    JanusSpec,
+    JobSpec,
+    RehearsalSpec,
+    RoomSpec,
+    TestRoomSpec,
+)
 
 MAX_DURATION_S = 12 * 3600
+MAX_ROOM_NUMBER = (1 << 53) - 1
+
+RoomName = Annotated[str, Field(min_length=1, max_length=128)]
+Secret = Annotated[str, Field(min_length=1, max_length=1024)]
+DisplayName = Annotated[str, Field(min_length=1, max_length=64)]
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ServedRoom(WireModel):
@@ -23,6 +38,26 @@ class ServedRoom(WireModel):
     kind: Literal["testroom"]
     url: str
     """ws:// or wss:// address of the server's signalling; mix_param.room_id names the room."""
+
+
+class JanusRoom(WireModel):
+    """A VideoRoom of a Janus server."""
+
+    kind: Literal["janus"]
+    url: str
+    """ws:// or wss:// address of the server."""
+    room: Annotated[int, Field(ge=1, le=MAX_ROOM_NUMBER)] | RoomName
+    """A number, or a name where the server uses those."""
+    pin: Secret | None = None
+    token: Secret | None = None
+    """Invitation, where the room or the server asks for one."""
+    api_secret: Secret | None = None
+    display: DisplayName = "mixworker"
+    """What the others see of the recorder, if they list who only listens."""
+    user_id: Literal["id", "display"] = "id"
+    """By what mix_param's user ids name a publisher: Janus's id or the display name."""
+    screen: Pattern = SCREEN_PATTERN
+    """Regular expression; a video whose description matches it is a shared screen."""
 
 
 class RehearsalRoom(WireModel):
@@ -57,7 +92,7 @@ class JobDocument(WireModel):
 
     job_id: Id | None = None
     """Default: 32 random hexadecimal digits."""
-    room: Annotated[ServedRoom | RehearsalRoom, Field(discriminator="kind")]
+    room: Annotated[ServedRoom | JanusRoom | RehearsalRoom, Field(discriminator="kind")]
     mix_param: MixParam
     output: Output
     audio: Audio = Audio()
@@ -85,7 +120,7 @@ def parse_job_document(text: str | bytes) -> JobSpec:
         document = JobDocument.model_validate(value)
     except ValidationError as exc:
         # Not chained: pydantic's text repeats the values of the document.
-        raise refuse(exc, tagged=("room",)) from None
+        raise refuse(exc, tagged=("room", "room.room")) from None
     return _job_spec(document)
 
 
@@ -115,7 +150,28 @@ def _job_spec(document: JobDocument) -> JobSpec:
     )
 
 
-def _room_spec(room: ServedRoom | RehearsalRoom) -> RoomSpec:
-    if isinstance(room, ServedRoom):
-        return TestRoomSpec(read("room.url", room_url, room.url))
-    return RehearsalSpec(room.scenario)
+def _room_spec(room: ServedRoom | JanusRoom | RehearsalRoom) -> RoomSpec:
+    match room:
+        case ServedRoom(url=url):
+            return TestRoomSpec(read("room.url", room_url, url))
+        case JanusRoom():
+            return JanusSpec(
+                url=read("room.url", room_url, room.url),
+                room=room.room,
+                pin=room.pin,
+                token=room.token,
+                api_secret=room.api_secret,
+                display_name=room.display,
+                user_id_is_display=room.user_id == "display",
+                screen_pattern=read("room.screen", _pattern, room.screen),
+            )
+        case RehearsalRoom(scenario=scenario):
+            return RehearsalSpec(scenario)
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error:
+        raise ValueError("is not a regular expression") from None
+    return text

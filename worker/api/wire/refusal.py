@@ -27,6 +27,7 @@ _REASONS = {
     "greater_than_equal": "{input} is below {ge}",
     "greater_than": "{input} is not above {gt}",
     "less_than_equal": "{input} is above {le}",
+    "string_too_long": "is longer than {max_length} characters",
     "too_long": "has {actual_length} entries, more than {max_length}",
     "union_tag_not_found": "is missing",
     "union_tag_invalid": "must be one of {expected_tags}",
@@ -37,8 +38,8 @@ _REASONS = {
 def refuse(error: ValidationError, tagged: Collection[str]) -> InvalidField:
     """The first finding of *error*; an unknown key goes first, as it often explains the others.
 
-    *tagged* are the paths of discriminated unions: pydantic puts the tag of the member behind
-    them, which stands nowhere in the document.
+    *tagged* are the paths of unions: pydantic puts the tag or type of the member behind them,
+    which stands nowhere in the document.
     """
     found = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = ""

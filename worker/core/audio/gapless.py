@@ -62,8 +62,10 @@ class TimelineStatistics:
     concealed_samples: int = 0
     silent_blocks: int = 0
     stretched_blocks: int = 0
+    spliced_blocks: int = 0
+    """Blocks that took in some milliseconds more or less, at unchanged pitch."""
     reanchors: int = 0
-    """Jumps of more than 200 ms within speech."""
+    """Jumps of more than 300 ms within speech."""
 
     @property
     def concealed_ms(self) -> int:
@@ -97,6 +99,11 @@ class GaplessSound:
         self._drop_late()
         first = self.packets.first()
         return first is not None and first < position
+
+    def reaches(self, end: int) -> bool:
+        """Whether `fill` can get to *end* without guessing what has not come yet."""
+        last = self.packets.last()
+        return self.ring.end >= end or (last is not None and last + self.packet_samples >= end)
 
     def fill(self, end: int) -> None:
         """Decode, recover, conceal or pause until the ring reaches *end*."""

@@ -77,10 +77,6 @@ class Leveller:
             return 1.0, 1.0
         return _linear(voice.gain_from_db), _linear(voice.gain_to_db)
 
-    def remove(self, key: ParticipantId) -> None:
-        """Forget a voice."""
-        self._voices.pop(key, None)
-
     def _measure(self, voice: _Voice, level: VoiceLevel) -> None:
         voice.peak_lufs -= PEAK_FALL_LU_PER_S / BLOCKS_PER_S
         voice.peak_lufs = max(voice.peak_lufs, level.momentary_lufs)

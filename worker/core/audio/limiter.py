@@ -4,6 +4,8 @@ The gain is the smoothed minimum of what the samples ahead require, so it has ar
 the peak does; it recovers exponentially in decibels. Both channels share one gain.
 """
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,15 +55,15 @@ def _frame_interpolator() -> NDArray[np.float32]:
 
 
 _MATRIX = _frame_interpolator()
-_FRAMES = np.arange(0, BLOCK_SAMPLES, _FRAME)[:, None] + np.arange(_TAPS - 1 + _FRAME)
+_WINDOW = np.arange(_TAPS - 1 + _FRAME)
 _WORST_GAIN = float(np.abs(_MATRIX).sum(axis=0).max())
 _CEILING = float(10 ** (CEILING_DBTP / 20))
-_DECAY = np.exp(-np.arange(1, BLOCK_SAMPLES + 1) / RELEASE_SAMPLES)
-_GROWTH = 1 / _DECAY
+_KNOWN_GAINS = BLOCK_SAMPLES - _GAIN_DELAY
+"""Of the pending samples these have their gain already."""
 
 
 class Limiter:
-    """Limits a stereo stream, block by block; each block comes out when the next one goes in."""
+    """Limits a stereo stream; what goes in comes out a block later."""
 
     def __init__(self) -> None:
         self._pending: NDArray[np.float32] = np.zeros((BLOCK_SAMPLES, 2), np.float32)
@@ -70,61 +72,78 @@ class Limiter:
         """Attenuation the newest samples ask for, nepers; `_envelope` likewise."""
         self._envelope = np.zeros(LOOKAHEAD_SAMPLES - 1)
         self._gains: NDArray[np.float64] | None = None
+        """Of those pending samples whose gain is known; None for all ones."""
         self.reduction_db = 0.0
-        """The most the gain was lowered within the last block, dB."""
+        """The most the gain was lowered within what went in last, dB."""
 
-    def process(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take in (960, 2) float32; returns the block before it, limited; silence at first.
+    def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take in (k * 960, 2) float32; returns as many, the pending block first; silence at first.
 
-        The caller must not write *block* afterwards.
+        The caller must not write *samples* afterwards.
         """
-        gains = self._next_gains(block)
-        limited = self._pending
-        if gains is not None or self._gains is not None:
-            aligned = np.ones((BLOCK_SAMPLES, 1), np.float32)
-            if self._gains is not None:
-                aligned[:-_GAIN_DELAY, 0] = self._gains[_GAIN_DELAY:]
-            if gains is not None:
-                aligned[-_GAIN_DELAY:, 0] = gains[:_GAIN_DELAY]
-            limited = limited * aligned
-        self._pending, self._gains = block, gains
+        count = len(samples)
+        gains = self._next_gains(samples)
+        line = np.concatenate((self._pending, samples))
+        limited, self._pending = line[:count], line[count:]
+        if gains is None and self._gains is None:
+            return limited
+        known = np.ones(_KNOWN_GAINS) if self._gains is None else self._gains
+        known = np.concatenate((known, np.ones(count) if gains is None else gains))
+        self._gains = None if gains is None and count >= _KNOWN_GAINS else known[count:]
+        limited *= known[:count, None].astype(np.float32)
         return limited
 
-    def _next_gains(self, block: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Gains for the samples of *block*, `_GAIN_DELAY` late; None for all ones."""
-        required = self._requirement(block)
+    def _next_gains(self, samples: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Gains for *samples*, `_GAIN_DELAY` late; None for all ones."""
+        required = self._requirement(samples)
         if required is None:
             if self._envelope.max() < IDLE_DB / _DB_PER_NEPER and not self._required.any():
                 self._envelope[:] = 0
                 self.reduction_db = 0.0
                 return None
-            required = np.zeros(BLOCK_SAMPLES)
+            required = np.zeros(len(samples))
         ahead = np.concatenate((self._required, required))
-        self._required = ahead[BLOCK_SAMPLES:]
+        self._required = ahead[len(samples) :]
         held = _trailing_maximum(ahead, LOOKAHEAD_SAMPLES + _GUARD)
-        risen = np.maximum.accumulate(held * _GROWTH)
-        envelope = _DECAY * np.maximum(risen, self._envelope[-1])
+        decay, growth = _release(len(samples))
+        risen = np.maximum.accumulate(held * growth)
+        envelope = decay * np.maximum(risen, self._envelope[-1])
         joined = np.concatenate((self._envelope, envelope))
-        self._envelope = joined[BLOCK_SAMPLES:]
+        self._envelope = joined[len(samples) :]
         smooth = _running_mean(_running_mean(_running_mean(joined, _BOX), _BOX), _BOX)
-        smooth = smooth[-BLOCK_SAMPLES:]
+        smooth = smooth[-len(samples) :]
         self.reduction_db = float(smooth.max()) * _DB_PER_NEPER
         return np.asarray(np.exp(-smooth))
 
-    def _requirement(self, block: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    def _requirement(self, samples: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Attenuation needed, nepers, `_PEAK_DELAY` late; None for none at all."""
-        joined = np.concatenate((self._history, block.T), axis=1)
-        self._history = joined[:, BLOCK_SAMPLES:].copy()
+        joined = np.concatenate((self._history, samples.T), axis=1)
+        self._history = joined[:, len(samples) :].copy()
         magnitude = np.abs(joined).max(axis=0)
-        if float(magnitude.max()) * _WORST_GAIN <= _CEILING:
+        # Between samples the signal cannot rise above this multiple of those around it.
+        loud = np.flatnonzero(magnitude * _WORST_GAIN > _CEILING)
+        if len(loud) == 0:
             return None
-        frames = joined.take(_FRAMES, axis=1).reshape(-1, _TAPS - 1 + _FRAME)
-        between = np.abs(frames @ _MATRIX)
-        peaks = between.reshape(2, -1, 3, _FRAME).max(axis=(0, 2)).reshape(BLOCK_SAMPLES)
-        np.maximum(peaks, magnitude[_PEAK_DELAY : _PEAK_DELAY + BLOCK_SAMPLES], out=peaks)
+        peaks = magnitude[_PEAK_DELAY : _PEAK_DELAY + len(samples)].astype(np.float64)
+        # A frame sees its own samples and the 23 after them, which lie in the frame after.
+        is_loud = np.zeros(len(samples) // _FRAME + 1, bool)
+        is_loud[loud // _FRAME] = True
+        frames = np.flatnonzero(is_loud[:-1] | is_loud[1:])
+        windows = joined.take(frames[:, None] * _FRAME + _WINDOW, axis=1)
+        between = np.abs(windows.reshape(-1, len(_WINDOW)) @ _MATRIX)
+        between = between.reshape(2, -1, 3, _FRAME).max(axis=(0, 2))
+        by_frame = peaks.reshape(-1, _FRAME)
+        by_frame[frames] = np.maximum(by_frame[frames], between)
         if float(peaks.max()) <= _CEILING:
             return None
-        return np.asarray(np.log(np.maximum(peaks.astype(np.float64) / _CEILING, 1.0)))
+        return np.asarray(np.log(np.maximum(peaks / _CEILING, 1.0)))
+
+
+@cache
+def _release(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The exponential recovery over *count* samples, and its inverse."""
+    decay = np.exp(-np.arange(1, count + 1) / RELEASE_SAMPLES)
+    return decay, 1 / decay
 
 
 def _trailing_maximum(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """Loudness of all voices at once, block by block (ITU-R BS.1770-4, K-weighting)."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,10 @@ DENORMAL = 1e-30
 """Filter states below this are set to zero; arithmetic on denormals is a hundred times slower."""
 
 
+Voices = Mapping[ParticipantId, NDArray[np.float32]]
+"""One block of everybody: (960, 1 or 2) float32."""
+
+
 class VoiceLevel(NamedTuple):
     """One voice after one block, as loud as it would be in the stereo mix at gain 1."""
 
@@ -35,7 +41,7 @@ class VoiceLevel(NamedTuple):
 
 def lufs(energy: float) -> float:
     """Loudness of a K-weighted mean square; -120 for silence."""
-    return max(SILENCE_LUFS, -0.691 + 10 * float(np.log10(max(energy, 1e-13))))
+    return max(SILENCE_LUFS, -0.691 + 10 * math.log10(max(energy, 1e-13)))
 
 
 def k_weighting() -> NDArray[np.float64]:
@@ -49,8 +55,16 @@ def k_weighting() -> NDArray[np.float64]:
     )
 
 
+class Measurement(NamedTuple):
+    """All voices after one block."""
+
+    levels: dict[ParticipantId, VoiceLevel]
+    broken: frozenset[ParticipantId]
+    """Voices whose block holds infinities or NaN; nobody should hear it."""
+
+
 class LoudnessMeter:
-    """K-weights every voice in one batched filter call per block; voices come and go.
+    """K-weights every voice in one batched filter call; voices come and go.
 
     A mono voice is measured as it will be heard, in both channels: 3 LU above one channel.
     """
@@ -65,79 +79,101 @@ class LoudnessMeter:
         self._row_voice = np.zeros(0, np.intp)
         self._row_weight = np.zeros(0)
         self._energies = np.zeros((0, MOMENTARY_BLOCKS))
-        self.broken: frozenset[ParticipantId] = frozenset()
-        """Voices whose last block held infinities or NaN; nobody should hear it."""
 
-    def process(
-        self, voices: Mapping[ParticipantId, NDArray[np.float32]]
-    ) -> dict[ParticipantId, VoiceLevel]:
-        """Take in one block of every voice, (960, 1 or 2) float32; who is missing is silent.
+    def process(self, blocks: Sequence[Voices]) -> list[Measurement]:
+        """Take in consecutive blocks of all voices, (960, 1 or 2) float32; the missing are silent.
 
-        Returns the level of every voice that was there within the last 2 s. A voice with
-        infinities or NaN in it measures as silence and loses its filter state.
+        Measures every voice that was there within the last 2 s. One with infinities or NaN in a
+        block measures as silence there.
         """
-        self._follow(voices)
+        unborn = self._follow(blocks)
         if not self._voices:
-            return {}
-        row = 0
-        for voice, channels in self._voices.items():
-            pcm = voices.get(voice)
-            if pcm is None:
-                self._input[row : row + channels] = 0
-            else:
-                self._input[row : row + channels] = pcm.T
-            row += channels
-        with np.errstate(invalid="ignore", over="ignore"):  # broken voices are found just below
-            weighted, self._state = self._filter.process(self._input, self._state)
-        energy = self._block_energies(weighted)
-        self._energies[:, :-1] = self._energies[:, 1:]
-        self._energies[:, -1] = energy
-        momentary = _lufs_of(self._energies.mean(axis=1))
-        fast = _lufs_of(self._energies[:, -FAST_BLOCKS:].mean(axis=1))
+            return [Measurement({}, frozenset()) for _ in blocks]
+        self._fill(blocks)
+        energies, broken = self._block_energies(len(blocks))
+        history = np.concatenate((self._energies[:, 1:], energies), axis=1)
+        self._energies = history[:, -MOMENTARY_BLOCKS:]
+        fast, momentary = np.split(_lufs_of(history @ _means(len(blocks))), 2, axis=1)
+        columns = zip(energies.T.tolist(), fast.T.tolist(), momentary.T.tolist(), strict=True)
+        measured = []
+        for index, (voices, column) in enumerate(zip(blocks, columns, strict=True)):
+            unborn = unborn - voices.keys()
+            levels = {
+                voice: VoiceLevel(*level)
+                for voice, *level in zip(self._voices, *column, strict=True)
+                if voice not in unborn
+            }
+            measured.append(Measurement(levels, broken.get(index, frozenset())))
+        return measured
+
+    def _fill(self, blocks: Sequence[Voices]) -> None:
+        """Lay the blocks of all voices side by side, a row for each channel."""
+        length = len(blocks) * BLOCK_SAMPLES
+        if self._input.shape != (len(self._row_voice), length):
+            self._input = np.empty((len(self._row_voice), length))
+        for index, voices in enumerate(blocks):
+            row = 0
+            columns = self._input[:, index * BLOCK_SAMPLES : (index + 1) * BLOCK_SAMPLES]
+            for voice, channels in self._voices.items():
+                pcm = voices.get(voice)
+                columns[row : row + channels] = 0 if pcm is None else pcm.T
+                row += channels
+
+    def _block_energies(
+        self, count: int
+    ) -> tuple[NDArray[np.float64], dict[int, frozenset[ParticipantId]]]:
+        """K-weighted energy of each voice in each block, and whose blocks are broken."""
+        broken: dict[int, frozenset[ParticipantId]] = {}
+        with np.errstate(invalid="ignore", over="ignore"):  # what is broken is found just below
+            weighted, state = self._filter.process(self._input, self._state)
+        squares = _block_means(weighted, count)
+        if not np.isfinite(squares).all():
+            broken = self._silence_broken(count)
+            weighted, state = self._filter.process(self._input, self._state)
+            squares = _block_means(weighted, count)
+        state[np.abs(state) < DENORMAL] = 0
+        self._state = state
+        energies = np.zeros((len(self._voices), count))
+        np.add.at(energies, self._row_voice, squares * self._row_weight[:, None])
+        return energies, broken
+
+    def _silence_broken(self, count: int) -> dict[int, frozenset[ParticipantId]]:
+        """Put zeros where the input has infinities or NaN, one block of one voice at a time."""
+        blocks = self._input.reshape(len(self._input), count, BLOCK_SAMPLES)
+        is_broken: NDArray[np.bool_] = np.logical_not(np.isfinite(blocks).all(axis=2))
+        blocks[is_broken] = 0
+        keys = list(self._voices)
         return {
-            voice: VoiceLevel(*level)
-            for voice, *level in zip(
-                self._voices, energy.tolist(), fast.tolist(), momentary.tolist(), strict=True
-            )
+            index: frozenset(keys[voice] for voice in self._row_voice[is_broken[:, index]])
+            for index in range(count)
         }
 
-    def remove(self, voice: ParticipantId) -> None:
-        """Forget a voice at once."""
-        self._absent.pop(voice, None)
-        self._relayout({v: c for v, c in self._voices.items() if v != voice})
+    def _follow(self, blocks: Sequence[Voices]) -> Set[ParticipantId]:
+        """Make rows for newcomers and second channels, drop those of voices long absent.
 
-    def _block_energies(self, weighted: NDArray[np.float64]) -> NDArray[np.float64]:
-        squares = np.einsum("rs,rs->r", weighted, weighted) / BLOCK_SAMPLES
-        broken = ~np.isfinite(squares)
-        self.broken = frozenset()
-        if broken.any():
-            squares[broken] = 0
-            self._state[broken] = 0
-            keys = list(self._voices)
-            self.broken = frozenset(keys[index] for index in self._row_voice[broken])
-        self._state[np.abs(self._state) < DENORMAL] = 0
-        energies = np.zeros(len(self._voices))
-        np.add.at(energies, self._row_voice, squares * self._row_weight)
-        return energies
-
-    def _follow(self, voices: Mapping[ParticipantId, NDArray[np.float32]]) -> None:
-        """Make rows for newcomers and second channels, drop those of voices long absent."""
+        Returns the newcomers.
+        """
+        present: dict[ParticipantId, int] = {}
+        for voices in blocks:
+            for voice, pcm in voices.items():
+                present[voice] = max(present.get(voice, 0), pcm.shape[1])
         wanted = {}
         for voice, channels in self._voices.items():
-            pcm = voices.get(voice)
-            if pcm is not None:
+            if voice in present:
                 self._absent.pop(voice, None)
-                wanted[voice] = max(channels, pcm.shape[1])
+                wanted[voice] = max(channels, present[voice])
                 continue
-            self._absent[voice] = self._absent.get(voice, 0) + 1
+            self._absent[voice] = self._absent.get(voice, 0) + len(blocks)
             if self._absent[voice] <= ABSENT_BLOCKS:
                 wanted[voice] = channels
             else:
                 del self._absent[voice]
-        for voice, pcm in voices.items():
-            wanted.setdefault(voice, pcm.shape[1])
+        newcomers = present.keys() - wanted.keys()
+        for voice, channels in present.items():
+            wanted.setdefault(voice, channels)
         if wanted != self._voices:
             self._relayout(wanted)
+        return newcomers
 
     def _relayout(self, wanted: dict[ParticipantId, int]) -> None:
         rows = sum(wanted.values())
@@ -158,7 +194,6 @@ class LoudnessMeter:
         self._row_voice = np.repeat(np.arange(len(wanted)), channels)
         self._row_weight = np.repeat([2.0 / count for count in channels], channels)
         self._voices, self._state, self._energies = wanted, state, energies
-        self._input = np.zeros((rows, BLOCK_SAMPLES))
 
 
 def _first_rows(voices: Iterable[tuple[ParticipantId, int]]) -> Iterable[tuple[ParticipantId, int]]:
@@ -166,6 +201,23 @@ def _first_rows(voices: Iterable[tuple[ParticipantId, int]]) -> Iterable[tuple[P
     for voice, channels in voices:
         yield voice, row
         row += channels
+
+
+@cache
+def _means(count: int) -> NDArray[np.float64]:
+    """From the energies before and of *count* blocks to the fast and the momentary means."""
+    means = np.zeros((MOMENTARY_BLOCKS - 1 + count, 2 * count))
+    for index in range(count):
+        end = index + MOMENTARY_BLOCKS
+        means[end - FAST_BLOCKS : end, index] = 1 / FAST_BLOCKS
+        means[end - MOMENTARY_BLOCKS : end, count + index] = 1 / MOMENTARY_BLOCKS
+    return means
+
+
+def _block_means(weighted: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    blocks = weighted.reshape(len(weighted), count, BLOCK_SAMPLES)
+    means: NDArray[np.float64] = np.einsum("rbs,rbs->rb", blocks, blocks) / BLOCK_SAMPLES
+    return means
 
 
 def _lufs_of(energies: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,25 +34,38 @@ class Strip:
 
 def mix(strips: Iterable[Strip]) -> NDArray[np.float32]:
     """The sum of *strips*, (960, 2) float32, unlimited; a mono voice goes to both channels."""
-    block = np.zeros((BLOCK_SAMPLES, 2), np.float32)
+    # Mono voices are added up as one channel: rows of two samples are slow to broadcast into.
+    centre = np.zeros(BLOCK_SAMPLES, np.float32)
+    sides: NDArray[np.float32] | None = None
     for strip in strips:
-        if strip.gate is Gate.OPEN and strip.gain_from == strip.gain_to:
-            block += strip.pcm * np.float32(strip.gain_to)
+        gains = _gains(strip)
+        if strip.pcm.shape[1] == 1:
+            centre += strip.pcm[:, 0] * gains
             continue
-        gains = strip.gain_from + (strip.gain_to - strip.gain_from) * _PHASE
-        if strip.gate is not Gate.OPEN:
-            gains *= _OPENING if strip.gate is Gate.OPENING else _CLOSING
-        block += strip.pcm * gains[:, None].astype(np.float32)
+        if sides is None:
+            sides = np.zeros((2, BLOCK_SAMPLES), np.float32)
+        sides += strip.pcm.T * gains
+    block = np.empty((BLOCK_SAMPLES, 2), np.float32)
+    block.T[:] = centre if sides is None else sides + centre
     return block
 
 
-def sum_tracks(tracks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-    """One voice from a participant's tracks: microphone and screen sound.
+def _gains(strip: Strip) -> NDArray[np.float32] | np.float32:
+    """What to multiply a strip's samples by, (960,) float32 or one for all of them."""
+    if strip.gain_from == strip.gain_to and strip.gate is Gate.OPEN:
+        return np.float32(strip.gain_to)
+    rise = np.float32(strip.gain_to - strip.gain_from)
+    gains = np.asarray(strip.gain_from + rise * _PHASE, np.float32)
+    if strip.gate is not Gate.OPEN:
+        gains *= _OPENING if strip.gate is Gate.OPENING else _CLOSING
+    return gains
 
-    Blocks are (960, 1 or 2) float32; the sum is stereo if any of them is. None when there are none.
+
+def sum_tracks(tracks: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One voice from a participant's tracks, at least one: microphone and screen sound.
+
+    Blocks are (960, 1 or 2) float32; the sum is stereo if any of them is.
     """
-    if not tracks:
-        return None
     total = max(tracks, key=lambda pcm: pcm.shape[1])
     if len(tracks) == 1:
         return total

@@ -4,14 +4,15 @@ from bisect import bisect_left
 
 from worker.core.timing import SAMPLE_RATE_HZ
 
-SPAN_SAMPLES = 2 * SAMPLE_RATE_HZ
-"""Timestamps may lie this far apart; a sender that runs ahead costs itself its oldest packets."""
-CAPACITY = 1000
-"""Packets; 2 s of the shortest ones that Opus knows, and some."""
+SPAN_SAMPLES = 6 * SAMPLE_RATE_HZ
+"""Timestamps may lie this far apart: as the longest playout delay, and some. A sender that runs
+ahead costs itself its oldest packets."""
+CAPACITY = 2600
+"""Packets; 6 s of the shortest ones that Opus knows, and some."""
 
 
 class PacketQueue:
-    """Packets by RTP timestamp (samples at 48 kHz), at most 2 s of them; drops the oldest."""
+    """Packets by RTP timestamp (samples at 48 kHz), at most 6 s of them; drops the oldest."""
 
     def __init__(self) -> None:
         self._timestamps: list[int] = []
@@ -43,6 +44,10 @@ class PacketQueue:
         """Timestamp of the oldest packet."""
         return self._timestamps[0] if self._timestamps else None
 
+    def last(self) -> int | None:
+        """Timestamp of the newest packet."""
+        return self._timestamps[-1] if self._timestamps else None
+
     def peek(self) -> bytes:
         """Payload of the oldest packet; there must be one."""
         return self._payloads[0]
@@ -58,7 +63,3 @@ class PacketQueue:
         del self._timestamps[:count]
         del self._payloads[:count]
         return count
-
-    def clear(self) -> None:
-        self._timestamps.clear()
-        self._payloads.clear()

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-HISTORY = 64
-"""Samples kept behind the position that is played, for the resampler's kernel."""
+HISTORY = 256
+"""Samples kept behind the position that is played: the resampler's kernel, a splice's lag."""
 CAPACITY = 16_384
 """Samples: two of the longest packets (120 ms), a block and the history, twice over."""
 

@@ -67,6 +67,11 @@ class SpeakerSelector:
         self._turns: list[SpeakerTurn] = []
         self._first_block = 0
 
+    @property
+    def chosen(self) -> frozenset[ParticipantId]:
+        """Who has a place, or has lost it but is heard until then."""
+        return frozenset(self._members).union(gate.voice for gate in self._closing)
+
     def advance(
         self, block: int, levels: Mapping[ParticipantId, VoiceLevel]
     ) -> frozenset[ParticipantId]:

@@ -1,7 +1,8 @@
 """One audio track on the output's grid: packets by timestamp in, blocks of 20 ms out.
 
 A sample's place is where the clock map says it was captured, never when it arrived. The
-sender's drift is stretched away; only real breaks of time are jumped.
+sender's drift is stretched away, errors above 10 ms are spliced away within a second or two, a
+pitch period at a time; only real breaks of time are jumped.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,24 @@ from worker.core.audio.gapless import (
     TimelineStatistics,
 )
 from worker.core.audio.packets import PacketQueue
-from worker.core.drift import REANCHOR, correction
+from worker.core.audio.splice import BEHIND, MOST_LAG, find_splice, join
+from worker.core.drift import correction
 from worker.core.stretch import MARGIN, stretch
 from worker.core.timing import BLOCK_NS, BLOCK_SAMPLES, NS_PER_S, SAMPLE_RATE_HZ
+
+WARM_UP = 100 * SAMPLE_RATE_HZ // 1000
+"""Decoded and thrown away before a track is heard again: Opus needs some packets to find its feet
+(RFC 6716, section 4.5: a decoder in the wrong state converges)."""
+SPLICED = 10 * SAMPLE_RATE_HZ // 1000
+"""Samples: an error above this is spliced away, one below stretched away."""
+HURRIED = 100 * SAMPLE_RATE_HZ // 1000
+"""Samples: above this every block is spliced, else every other one."""
+JUMPED = 300 * SAMPLE_RATE_HZ // 1000
+"""Samples: an error above this is a break of time, and jumped."""
+ALIKE_AT_ONCE = 0.85
+ALIKE_PER_BLOCK = 0.4
+"""A splice must fit this well, as all voiced sound does; if none does, this much less with every
+block: noise has no period, and hides a splice by itself."""
 
 _CUT = FADE_IN[::-1, None].copy()
 
@@ -41,6 +57,10 @@ class AudioTimeline:
         """Sender's sample that the next block begins with."""
         self._cut_tail: NDArray[np.float32] | None = None
         self._muted = False
+        self._is_cold = True
+        """The decoder has not followed the track up to here."""
+        self._spliced_before = 0
+        """Blocks since the last splice."""
 
     @property
     def statistics(self) -> TimelineStatistics:
@@ -51,7 +71,7 @@ class AudioTimeline:
         return len(self._sound.packets) + (len(self._coming[1]) if self._coming else 0)
 
     def push(self, epoch: int, rtp_timestamp: int, data: bytes) -> None:
-        """Keep a packet until its block comes. Holds 2 s per epoch, drops the oldest."""
+        """Keep a packet until its block comes. Holds 6 s per epoch, drops the oldest."""
         if self._epoch is None:
             self._epoch = epoch
         if epoch < self._epoch:
@@ -65,6 +85,22 @@ class AudioTimeline:
             if self._coming[0] == epoch:
                 self._push(self._coming[1], rtp_timestamp, data)
 
+    def blocks(self, start_ns: int, count: int) -> list[NDArray[np.float32] | None]:
+        """What *count* calls of `block` return, at the cost of one while nothing happens."""
+        blocks: list[NDArray[np.float32] | None] = []
+        if self._runs_true(start_ns, count):
+            begin = end = self._position
+            while end < begin + count * BLOCK_SAMPLES and not self._is_drained_at(end):
+                end += BLOCK_SAMPLES
+                self._sound.fill(end)
+            sound = self._advance(begin, end)
+            blocks += [
+                sound[at : at + BLOCK_SAMPLES] for at in range(0, end - begin, BLOCK_SAMPLES)
+            ]
+        while len(blocks) < count:
+            blocks.append(self.block(start_ns + len(blocks) * BLOCK_NS))
+        return blocks
+
     def block(self, start_ns: int) -> NDArray[np.float32] | None:
         """The block that was captured in [start, start + 20 ms) on our clock.
 
@@ -75,21 +111,18 @@ class AudioTimeline:
         wanted = self._wanted_position(start_ns)
         if wanted is None or self._muted:
             if wanted is not None:
-                passed = round(wanted) + BLOCK_SAMPLES
-                self._sound.packets.drop_before(passed - self._sound.packet_samples + 1)
+                self._sound.packets.drop_before(round(wanted) + BLOCK_SAMPLES - WARM_UP)
             return self._silence()
-        consumed = BLOCK_SAMPLES
         error = wanted - self._position
-        if self._is_drained():
-            self._position = round(wanted)
-            self._sound.restart(self._position)
-            if not self._sound.has_packet_before(self._position + consumed):
+        if self._is_drained_at(self._position):
+            if not self._begin(round(wanted)):
                 return self._silence()
-        elif abs(error) > REANCHOR:
+            error = 0.0
+        elif abs(error) > JUMPED:
             self._reanchor(round(wanted))
-        else:
-            consumed += correction(error)
-        block = self._take(consumed)
+            error = 0.0
+        self._spliced_before += 1
+        block = self._splice(error) if abs(error) > SPLICED else self._take(error)
         self._add_cut_tail(block)
         return block
 
@@ -97,16 +130,17 @@ class AudioTimeline:
         """Fade out at the next block and play nothing until `unmute`."""
         self._muted = True
         self._cut()
+        self._is_cold = True
 
     def unmute(self) -> None:
         """Play again, from the next block on."""
         self._muted = False
 
-    def clear(self) -> None:
-        """Fade out at the next block and forget all packets; later ones are played again."""
-        self._cut()
-        self._sound.packets.clear()
-        self._coming = None
+    def rest(self) -> None:
+        """Stop at once, without a fade: no blocks will be asked for until packets come again."""
+        self._sound.restart(self._position)
+        self._cut_tail = None
+        self._is_cold = True
 
     def _push(self, packets: PacketQueue, rtp_timestamp: int, data: bytes) -> None:
         duplicated, dropped = packets.duplicated, packets.dropped
@@ -128,7 +162,9 @@ class AudioTimeline:
 
     def _wanted_position(self, start_ns: int) -> float | None:
         """The sender's sample that was captured at *start_ns*."""
-        reference = self._sound.packets.first() if self._is_drained() else self._position
+        reference = (
+            self._sound.packets.first() if self._is_drained_at(self._position) else self._position
+        )
         if reference is None or self._epoch is None:
             return None
         captured_ns = self._capture_ns(self._epoch, reference)
@@ -136,23 +172,82 @@ class AudioTimeline:
             return None
         return reference + (start_ns - captured_ns) * SAMPLE_RATE_HZ / NS_PER_S
 
-    def _is_drained(self) -> bool:
-        """Nothing of what was decoded or concealed is left to play."""
-        return self._sound.is_silent and self._sound.ring.end <= self._position
+    def _is_drained_at(self, position: int) -> bool:
+        """Nothing of what was decoded or concealed is left to play at *position*."""
+        return self._sound.is_silent and self._sound.ring.end <= position
 
-    def _take(self, consumed: int) -> NDArray[np.float32]:
-        ring = self._sound.ring
+    def _runs_true(self, start_ns: int, count: int) -> bool:
+        """Whether the next *count* blocks follow each other just as they were sent."""
+        if self._muted or self._coming is not None or self._cut_tail is not None:
+            return False
+        wanted = self._wanted_position(start_ns)
+        if (
+            wanted is None
+            or self._is_drained_at(self._position)
+            or correction(wanted - self._position) != 0
+        ):
+            return False
+        last = count - 1
+        wanted = self._wanted_position(start_ns + last * BLOCK_NS)
+        return (
+            wanted is not None and correction(wanted - self._position - last * BLOCK_SAMPLES) == 0
+        )
+
+    def _begin(self, position: int) -> bool:
+        """Begin anew at *position* if there is anything to play in the next block."""
+        self._position = begin = position
+        if self._is_cold:
+            self._sound.packets.drop_before(position - WARM_UP)
+            first = self._sound.packets.first()
+            begin = position if first is None else min(position, first)
+        self._sound.restart(begin)
+        if not self._sound.has_packet_before(position + BLOCK_SAMPLES):
+            return False
+        if begin < position:
+            self._sound.fill(position + FADE_IN_SAMPLES)
+            self._sound.ring.scale(position, FADE_IN)
+        self._is_cold = False
+        return True
+
+    def _take(self, error: float) -> NDArray[np.float32]:
+        """The next block, stretched by a few samples if it is that late or early."""
+        consumed = BLOCK_SAMPLES + correction(error)
         begin, end = self._position, self._position + consumed
         if consumed == BLOCK_SAMPLES:
             self._sound.fill(end)
-            block = ring.read(begin, end)
-        else:
-            self._sound.fill(end + MARGIN)
-            block = stretch(ring.read(begin - MARGIN, end + MARGIN), consumed)
-            self._statistics.stretched_blocks += 1
-        self._position = end
-        ring.discard_before(end)
+            return self._advance(begin, end)
+        self._sound.fill(end + MARGIN)
+        block = stretch(self._sound.ring.read(begin - MARGIN, end + MARGIN), consumed)
+        self._statistics.stretched_blocks += 1
+        self._move_to(end)
         return block
+
+    def _splice(self, error: float) -> NDArray[np.float32]:
+        """The next block, some milliseconds shorter or longer if that goes unheard."""
+        begin, end = self._position, self._position + BLOCK_SAMPLES
+        self._sound.fill(end)
+        rest = 1 if abs(error) > HURRIED else 2
+        if self._spliced_before >= rest and self._sound.reaches(end + MOST_LAG):
+            self._sound.fill(end + MOST_LAG)
+            samples = self._sound.ring.read(begin - BEHIND, end + MOST_LAG)
+            splice = find_splice(samples, round(error))
+            waited = self._spliced_before - rest
+            if splice.likeness >= ALIKE_AT_ONCE - ALIKE_PER_BLOCK * waited:
+                self._spliced_before = 1 if splice.is_silent else 0
+                self._statistics.spliced_blocks += 1
+                self._move_to(end + splice.lag)
+                return join(samples, splice)
+        return self._advance(begin, end)
+
+    def _advance(self, begin: int, end: int) -> NDArray[np.float32]:
+        """What was decoded from *begin* to *end*, just as it is."""
+        sound = self._sound.ring.read(begin, end)
+        self._move_to(end)
+        return sound
+
+    def _move_to(self, position: int) -> None:
+        self._position = position
+        self._sound.ring.discard_before(position)
 
     def _reanchor(self, position: int) -> None:
         """Jump: the old sound is cut short, the new one fades in."""
@@ -169,7 +264,7 @@ class AudioTimeline:
 
     def _cut(self) -> None:
         """Stop the sound at the position, but for a short fade."""
-        if not self._is_drained():
+        if not self._is_drained_at(self._position):
             self._keep_tail()
         self._sound.restart(self._position)
 

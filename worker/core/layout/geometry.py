@@ -43,6 +43,15 @@ class Rect:
     def size(self) -> Size:
         return Size(self.width, self.height)
 
+    def contains(self, other: "Rect") -> bool:
+        """Whether all of *other* lies in this box."""
+        return (
+            self.x <= other.x
+            and self.y <= other.y
+            and other.right <= self.right
+            and other.bottom <= self.bottom
+        )
+
     def intersects(self, other: "Rect") -> bool:
         """Whether the two boxes share at least one pixel."""
         return (

@@ -1,12 +1,19 @@
-"""One SSRC of Opus: every packet leaves as it comes; order and gaps are the decoder's business."""
+"""One SSRC of Opus: every packet leaves as it comes; order and gaps are the decoder's business.
 
-from collections.abc import Callable
+Of redundant packets (RFC 2198) the copies leave too, unless what they copy has left before.
+"""
+
+from collections.abc import Callable, Mapping
 
 from worker.core.identity import Codec, TrackId
 from worker.ports import EncodedFrame, TrackStatistics
 from worker.rooms.receive.source import Source
 from worker.rooms.receive.timeline import Timeline
-from worker.rooms.rtp.packet import RtpPacket, header_extension
+from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension
+from worker.rooms.rtp.red import split_red
+
+REMEMBERED_FRAMES = 256
+"""Copies reach back a third of a second: 136 of the shortest Opus packets."""
 
 
 class AudioStream:
@@ -18,16 +25,23 @@ class AudioStream:
         *,
         track_id: TrackId,
         timeline: Timeline,
+        red: Mapping[int, int],
         level_extension: int | None,
         statistics: TrackStatistics,
         on_frame: Callable[[EncodedFrame], None],
     ) -> None:
+        """*red* maps payload types of redundant packets to those of their blocks; the caller may
+        change it when it negotiates anew.
+        """
         self.source = source
         self.timeline = timeline
         self._track_id = track_id
+        self._red = red
         self._level_extension = level_extension
         self._statistics = statistics
         self._on_frame = on_frame
+        self._delivered: dict[tuple[int, int], None] = {}
+        """Epoch and timestamp of the latest frames, oldest first; kept only if copies may come."""
 
     def receive(
         self, packet: RtpPacket, codec: Codec | None, arrival_ns: int, *, is_retransmission: bool
@@ -43,6 +57,46 @@ class AudioStream:
         if timestamp is None:
             self._statistics.packets_discarded += 1
             return
+        level = self._level(packet)
+        if not self._red:
+            self._deliver(packet.payload, codec, timestamp, arrival_ns, level)
+            return
+        try:
+            frames = self._frames(packet)
+        except BadPacket:
+            self._statistics.packets_discarded += 1
+            return
+        for age, payload in frames:
+            if self._is_new(timestamp - age):
+                self._deliver(payload, codec, timestamp - age, arrival_ns, level)
+
+    def poll(self, now_ns: int) -> None:
+        """Give up what is overdue."""
+        missing = self.source.missing
+        if len(missing) and (overdue := missing.overdue(now_ns)):
+            self.source.give_up_before(overdue[-1] + 1)
+
+    def _frames(self, packet: RtpPacket) -> list[tuple[int, bytes]]:
+        """Age in ticks and payload of each frame in *packet*, its own last."""
+        repeated = self._red.get(packet.payload_type)
+        if repeated is None:
+            return [(0, packet.payload)]
+        blocks = split_red(packet.payload)
+        return [(block.age, block.payload) for block in blocks if block.payload_type == repeated]
+
+    def _is_new(self, timestamp: int) -> bool:
+        """Whether nothing was delivered for *timestamp* yet; from now on something was."""
+        delivered, key = self._delivered, (self.timeline.epoch, timestamp)
+        if timestamp < 0 or key in delivered:
+            return False
+        delivered[key] = None
+        if len(delivered) > REMEMBERED_FRAMES:
+            del delivered[next(iter(delivered))]
+        return True
+
+    def _deliver(
+        self, data: bytes, codec: Codec, timestamp: int, arrival_ns: int, level_dbov: int | None
+    ) -> None:
         self._statistics.frames_received += 1
         self._on_frame(
             EncodedFrame(
@@ -52,16 +106,11 @@ class AudioStream:
                 rtp_timestamp=timestamp,
                 arrival_ns=arrival_ns,
                 keyframe=True,
-                data=packet.payload,
-                level_dbov=self._level(packet),
+                data=data,
+                # Copies have none of their own: that of the packet is 20 ms off.
+                level_dbov=level_dbov,
             )
         )
-
-    def poll(self, now_ns: int) -> None:
-        """Give up what is overdue."""
-        missing = self.source.missing
-        if len(missing) and (overdue := missing.overdue(now_ns)):
-            self.source.give_up_before(overdue[-1] + 1)
 
     def _level(self, packet: RtpPacket) -> int | None:
         if self._level_extension is None:

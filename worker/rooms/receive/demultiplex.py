@@ -45,9 +45,8 @@ class Demultiplexer:
             for ssrc in (*entry.ssrcs, *entry.rtx_ssrcs):
                 self._bindings[ssrc] = _Binding(track_id, 0, is_signalled=True)
             for codec in entry.codecs:
-                for payload_type in (codec.payload_type, codec.rtx_payload_type):
-                    if payload_type is not None:
-                        self._by_payload_type.setdefault(payload_type, set()).add(track_id)
+                for payload_type in codec.payload_types:
+                    self._by_payload_type.setdefault(payload_type, set()).add(track_id)
 
     def route(self, packet: RtpPacket, arrival_ns: int) -> TrackId | None:
         """The packet's track; None when nothing tells, or too many SSRCs are in use."""

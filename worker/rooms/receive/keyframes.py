@@ -31,6 +31,12 @@ class KeyframeRequests:
         self._is_asked = False
         self._unanswered = 0
 
+    def withdraw(self) -> None:
+        """What was missing came after all; who asked by `ask` still waits."""
+        self._needed_since_ns = None
+        if not self._is_asked:
+            self._unanswered = 0
+
     def ask(self) -> None:
         """Somebody downstream wants one."""
         self._is_asked = True

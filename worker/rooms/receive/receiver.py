@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from worker.core.identity import Kind, TrackId
-from worker.core.timing import NS_PER_MS, NS_PER_S
+from worker.core.timing import NS_PER_S
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
-from worker.rooms.media import NegotiatedMedia
+from worker.rooms.media import TRANSPORT_CC, TRANSPORT_CC_URI, NegotiatedMedia
 from worker.rooms.receive.demultiplex import Demultiplexer
+from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.track import TrackReceiver
-from worker.rooms.rtp.packet import BadPacket, parse_rtp
+from worker.rooms.receive.transport_feedback import TransportFeedback
+from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension, parse_rtp
 from worker.rooms.rtp.rtcp import (
     MAX_REPORT_BLOCKS,
     ByePacket,
@@ -27,8 +29,6 @@ from worker.rooms.rtp.rtcp import (
     parse_rtcp,
 )
 
-GIVE_UP_NS = 450 * NS_PER_MS
-"""What is left of 600 ms of playout delay after reordering and decoding."""
 REPORT_INTERVAL_NS = NS_PER_S
 VIDEO_CEILING_BPS = 3_000_000
 AUDIO_CEILING_BPS = 250_000
@@ -59,10 +59,11 @@ class PeerReceiver:
         on_sender_report: Callable[[SenderReport], None],
         statistics: MutableMapping[TrackId, TrackStatistics],
         first_epoch: int = 0,
-        give_up_ns: int = GIVE_UP_NS,
+        patience: Patience | None = None,
     ) -> None:
         """*ssrc* names us in RTCP. *statistics* is shared with the connections of the same
         tracks before and after this one; *first_epoch* must be above all of the former's.
+        *patience* is the room's.
         """
         self.counters = ReceiverCounters()
         self.last_rtp_ns: int | None = None
@@ -71,7 +72,11 @@ class PeerReceiver:
         self._on_sender_report = on_sender_report
         self._statistics = statistics
         self._next_epoch = first_epoch
-        self._give_up_ns = give_up_ns
+        self._patience = patience or Patience()
+        self._transport_feedback = TransportFeedback(ssrc)
+        self._transport_id: int | None = None
+        """Header extension of transport-wide numbers; None when feedback on them is not agreed."""
+        self._latest_ssrc = 0
         self._demultiplexer = Demultiplexer()
         self._tracks: dict[TrackId, TrackReceiver] = {}
         self._next_report_ns = 0
@@ -92,7 +97,7 @@ class PeerReceiver:
                     track_id,
                     entry,
                     first_epoch=self._next_epoch,
-                    give_up_ns=self._give_up_ns,
+                    patience=self._patience,
                     statistics=self._statistics.setdefault(track_id, TrackStatistics()),
                     on_frame=self._on_frame,
                     on_sender_report=self._on_sender_report,
@@ -102,6 +107,15 @@ class PeerReceiver:
                 track.update(entry, now_ns)
             tracks[track_id] = track
         self._tracks = tracks
+        self._transport_id = next(
+            (
+                entry.extensions[TRANSPORT_CC_URI]
+                for entry in media.values()
+                if TRANSPORT_CC_URI in entry.extensions
+                and any(TRANSPORT_CC in codec.feedback for codec in entry.codecs)
+            ),
+            None,
+        )
         self._demultiplexer.set_media(
             (track_id, media[track_id]) for track_id in tracks if media[track_id].is_active
         )
@@ -110,6 +124,8 @@ class PeerReceiver:
         """Take one plain RTP packet; malformed ones are counted."""
         try:
             packet = parse_rtp(data)
+            if self._transport_id is not None:
+                self._note_transport_number(packet, self._transport_id, arrival_ns)
             track_id = self._demultiplexer.route(packet, arrival_ns)
             if track_id is None:
                 self.counters.unknown += 1
@@ -145,6 +161,7 @@ class PeerReceiver:
         if self.last_rtp_ns is not None and now_ns >= self._next_report_ns:
             self._next_report_ns = now_ns + REPORT_INTERVAL_NS
             packets[:0] = self._reports(now_ns)
+        packets += self._transport_feedback.poll(self._latest_ssrc, now_ns)
         return pack_compounds(packets) if packets else ()
 
     def request_keyframe(self, track_id: TrackId) -> None:
@@ -157,6 +174,12 @@ class PeerReceiver:
         """When the last packet of *track_id* came; None before the first."""
         track = self._tracks.get(track_id)
         return track.last_packet_ns if track is not None else None
+
+    def _note_transport_number(self, packet: RtpPacket, extension_id: int, arrival_ns: int) -> None:
+        value = header_extension(packet, extension_id)
+        if value is not None and len(value) == 2:
+            self._latest_ssrc = packet.ssrc
+            self._transport_feedback.note(value[0] << 8 | value[1], arrival_ns)
 
     def _track_of(self, ssrc: int) -> TrackReceiver | None:
         track_id = self._demultiplexer.track_of(ssrc)
@@ -171,6 +194,8 @@ class PeerReceiver:
                 ReceiverReportPacket(self._ssrc, tuple(blocks[at : at + MAX_REPORT_BLOCKS]))
             )
         yield build_cname(self._ssrc, CNAME)
+        if self._transport_id is not None:
+            return  # the sender estimates for itself, from the transport feedback
         videos = [
             track.ssrc
             for track in self._tracks.values()

@@ -1,8 +1,10 @@
 """One SSRC: which packets count, what is missing, and what its receiver report says."""
 
+from worker.core.identity import Kind
 from worker.core.timing import NS_PER_S
 from worker.ports import TrackStatistics
 from worker.rooms.receive.nack import MissingPackets
+from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.sequence import SequenceNumbers
 from worker.rooms.rtp.packet import RtpPacket
 from worker.rooms.rtp.rtcp import ReportBlock, SenderReportPacket
@@ -19,14 +21,16 @@ class Source:
         *,
         clock_hz: int,
         has_nack: bool,
-        give_up_ns: int,
+        patience: Patience,
+        kind: Kind,
         statistics: TrackStatistics,
     ) -> None:
         self.ssrc = first.ssrc
         self.numbers = SequenceNumbers(first.sequence)
-        self.missing = MissingPackets(wants_requests=has_nack, give_up_ns=give_up_ns)
+        self.missing = MissingPackets(wants_requests=has_nack, give_up_ns=patience.limit_ns(kind))
         self.is_beyond_repair = False
         """More went missing at once than can be asked for; whoever sees it clears it."""
+        self._patience = patience
         self._statistics = statistics
         self._clock_hz = clock_hz
         self._base = first.sequence
@@ -67,7 +71,11 @@ class Source:
             self._received += 1
         if sequence <= newest:
             if sequence in self.missing:
-                was_requested = self.missing.arrived(sequence, arrival_ns)
+                was_requested = self.missing.arrived(
+                    sequence, arrival_ns, is_retransmission=is_retransmission
+                )
+                if was_requested:
+                    self._patience.note_repair(self.missing.round_trip_ns)
                 if is_retransmission or was_requested:
                     statistics.packets_recovered += 1
             else:

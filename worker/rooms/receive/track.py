@@ -8,6 +8,7 @@ from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.media import AUDIO_LEVEL_URI, ORIENTATION_URI, NegotiatedMedia
 from worker.rooms.receive.audio import AudioStream
 from worker.rooms.receive.keyframes import START_GRACE_NS, KeyframeRequests
+from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.source import Source
 from worker.rooms.receive.timeline import Timeline
 from worker.rooms.receive.video import VideoStream
@@ -32,7 +33,7 @@ class TrackReceiver:
         media: NegotiatedMedia,
         *,
         first_epoch: int,
-        give_up_ns: int,
+        patience: Patience,
         statistics: TrackStatistics,
         on_frame: Callable[[EncodedFrame], None],
         on_sender_report: Callable[[SenderReport], None],
@@ -42,7 +43,7 @@ class TrackReceiver:
         self.kind = media.kind
         self.statistics = statistics
         self.last_packet_ns: int | None = None
-        self._give_up_ns = give_up_ns
+        self._patience = patience
         self._on_frame = on_frame
         self._on_sender_report = on_sender_report
         self._stream: AudioStream | VideoStream | None = None
@@ -52,6 +53,7 @@ class TrackReceiver:
         self._pending_report: tuple[SenderReportPacket, int] | None = None
         self._codecs: dict[int, Codec] = {}
         self._repaired: dict[int, int] = {}
+        self._red: dict[int, int] = {}
         self.update(media, now_ns)
 
     def update(self, media: NegotiatedMedia, now_ns: int) -> None:
@@ -59,6 +61,11 @@ class TrackReceiver:
         self._media = media
         self._codecs.clear()
         self._codecs |= {codec.payload_type: codec.codec for codec in media.codecs}
+        self._red.clear()
+        for codec in media.codecs:
+            if codec.red_payload_type is not None:
+                self._codecs[codec.red_payload_type] = codec.codec
+                self._red[codec.red_payload_type] = codec.payload_type
         self._repaired = {
             codec.rtx_payload_type: codec.payload_type
             for codec in media.codecs
@@ -130,8 +137,9 @@ class TrackReceiver:
         feedback = []
         stream = self._stream
         if stream is not None:
-            stream.poll(now_ns)
             source = stream.source
+            source.missing.give_up_ns = self._patience.limit_ns(self.kind)
+            stream.poll(now_ns)
             requests = source.missing.due(now_ns)
             for at in range(0, len(requests), MAX_REQUESTED):
                 self.statistics.nacks_sent += 1
@@ -192,7 +200,8 @@ class TrackReceiver:
             packet,
             clock_hz=clock_hz,
             has_nack=any(entry.has_nack for entry in self._media.codecs),
-            give_up_ns=self._give_up_ns,
+            patience=self._patience,
+            kind=self.kind,
             statistics=self.statistics,
         )
         timeline = Timeline(epoch=epoch, clock_hz=clock_hz)
@@ -201,6 +210,7 @@ class TrackReceiver:
                 source,
                 track_id=self.track_id,
                 timeline=timeline,
+                red=self._red,
                 level_extension=self._media.extensions.get(AUDIO_LEVEL_URI),
                 statistics=self.statistics,
                 on_frame=self._on_frame,

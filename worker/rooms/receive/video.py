@@ -14,6 +14,7 @@ from worker.rooms.rtp.frames import VideoFormat
 from worker.rooms.rtp.h264 import H264Format
 from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension
 from worker.rooms.rtp.vp8 import Vp8Format
+from worker.rooms.rtp.vp9 import Vp9Format
 
 MAX_OVERTAKEN = 16
 START_GUARD_NS = 50 * NS_PER_MS
@@ -22,6 +23,7 @@ the network reorders, the first packet to come is not the first of the first key
 
 FORMATS: Mapping[Codec, Callable[[], VideoFormat]] = {
     Codec.VP8: Vp8Format,
+    Codec.VP9: Vp9Format,
     Codec.H264: H264Format,
 }
 
@@ -52,6 +54,8 @@ class VideoStream:
         self._keyframes = keyframes
         self._statistics = statistics
         self._on_frame = on_frame
+        self._codec: Codec | None = None
+        """Of the latest keyframe."""
         self._formats: dict[Codec, VideoFormat] = {}
         self._dropped_before = statistics.frames_dropped
         self._first = source.numbers.newest + 1 - MAX_OVERTAKEN
@@ -85,6 +89,8 @@ class VideoStream:
         if self._guard_end_ns is not None and self._guard_end_ns <= now_ns:
             assembler.give_up()
             self._deliver(now_ns)
+        if missing.is_hopeless(now_ns):
+            self._keyframes.need(now_ns)
         while missing.deadline_ns() <= now_ns:
             assembler.give_up()
             self.source.give_up_before(max(assembler.start, missing.oldest + 1))
@@ -120,9 +126,18 @@ class VideoStream:
         if frame.is_keyframe:
             assembler.needs_keyframe = False
             self._keyframes.satisfied()
+            self._codec = codec
+        elif codec is not self._codec and not assembler.needs_keyframe:
+            # The sender went over to another codec, and its first frame did not come.
+            assembler.frames_dropped += 1
+            assembler.needs_keyframe = True
+            self._keyframes.need(now_ns)
+            return
         elif assembler.needs_keyframe:
             assembler.frames_dropped += 1
             return
+        else:
+            self._keyframes.withdraw()
         self._statistics.frames_received += 1
         timestamp = self.timeline.place(first.timestamp, gathered.arrival_ns, is_newest=True)
         assert timestamp is not None  # only packets out of order can be without a place

@@ -1,6 +1,7 @@
 """Picture size from an H.264 sequence parameter set (ITU-T H.264, 7.3.2.1.1)."""
 
 from worker.core.layout.geometry import Size
+from worker.rooms.rtp.bits import BitReader
 from worker.rooms.rtp.frames import checked_size
 from worker.rooms.rtp.packet import BadPacket
 
@@ -8,38 +9,12 @@ _PROFILES_WITH_CHROMA_FORMAT = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 1
 _MAX_SPS_BYTES = 1024
 
 
-class _Bits:
-    """Reads a parameter set bit by bit, emulation prevention bytes removed."""
-
-    def __init__(self, data: bytes) -> None:
-        plain = data.replace(b"\0\0\x03", b"\0\0")
-        self._value = int.from_bytes(plain, "big")
-        self._left = 8 * len(plain)
-
-    def bits(self, count: int) -> int:
-        if count > self._left:
-            raise BadPacket("H.264 parameter set is cut off")
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def unsigned(self) -> int:
-        zeros = 0
-        while not self.bits(1):
-            zeros += 1
-            if zeros > 31:
-                raise BadPacket("H.264 parameter set has an endless number")
-        return (1 << zeros) - 1 + self.bits(zeros)
-
-    def signed(self) -> int:
-        code = self.unsigned()
-        return (code + 1) // 2 if code % 2 else -(code // 2)
-
-
 def picture_size(sps: bytes) -> Size:
     """Size after cropping, px; *sps* is the NAL unit with its header. Raises `BadPacket`."""
     if len(sps) > _MAX_SPS_BYTES:
         raise BadPacket("H.264 parameter set is too long")
-    reader = _Bits(sps[1:])
+    # Emulation prevention bytes are no part of it (7.4.1).
+    reader = BitReader(sps[1:].replace(b"\0\0\x03", b"\0\0"))
     profile = reader.bits(8)
     reader.bits(16)  # constraint flags and level
     reader.unsigned()  # id
@@ -79,7 +54,7 @@ def picture_size(sps: bytes) -> Size:
     return checked_size(width, height)
 
 
-def _skip_scaling_list(reader: _Bits, size: int) -> None:
+def _skip_scaling_list(reader: BitReader, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
@@ -87,7 +62,7 @@ def _skip_scaling_list(reader: _Bits, size: int) -> None:
         last = following or last
 
 
-def _skip_picture_order(reader: _Bits) -> None:
+def _skip_picture_order(reader: BitReader) -> None:
     form = reader.unsigned()
     if form == 0:
         reader.unsigned()

@@ -89,10 +89,12 @@ export class Meeting extends EventTarget {
 
   #listen() {
     const on = (event, handle) => this.#room.addEventListener(event, (e) => handle(e.detail));
-    on('welcome', () => {
-      // Connections of the time before belong to an id of ours that nobody knows any more.
-      this.#publisher.forgetAll();
-      this.#subscriber.follow([]);
+    on('welcome', ({ resumed }) => {
+      if (!resumed) {
+        // Connections of the time before belong to an id of ours that nobody knows any more.
+        this.#publisher.forgetSoon();
+        this.#subscriber.follow([]);
+      }
       this.#tell('connection', { text: '' });
       this.#follow();
     });

@@ -4,10 +4,12 @@
 // on the same session. Transceivers of ended tracks are kept and used again for the next track of
 // their kind, so that a connection does not grow with every screen share.
 
+import { preferCodecs } from './codecs.js';
 import { gathered, newConnection } from './peer.js';
 
 const SESSIONS_PER_PEER = 3;
 const GIVE_UP_MS = 15000;
+const LINGER_MS = 15000;
 
 /** What a picture may cost, by how many people watch: every one of them is encoded for apart. */
 function pictureLimits(source, viewers) {
@@ -15,13 +17,6 @@ function pictureLimits(source, viewers) {
   if (viewers <= 3) return { maxBitrate: 1_700_000, scaleResolutionDownBy: 1 };
   if (viewers <= 8) return { maxBitrate: 600_000, scaleResolutionDownBy: 2 };
   return { maxBitrate: 200_000, scaleResolutionDownBy: 4 };
-}
-
-function preferCodecs(transceiver, kind) {
-  const wanted = kind === 'audio' ? ['audio/opus'] : ['video/VP8', 'video/H264', 'video/rtx'];
-  const { codecs } = RTCRtpSender.getCapabilities(kind);
-  const chosen = wanted.flatMap((type) => codecs.filter((codec) => codec.mimeType === type));
-  if (chosen.length) transceiver.setCodecPreferences(chosen);
 }
 
 class Session {
@@ -33,6 +28,7 @@ class Session {
   #offerAgain = false;
   #giveUpTimer = 0;
   #problem;
+  #wanted = null; // track id -> [width, height] of the videos that are looked at; null: all are
   #work = Promise.resolve();
 
   constructor(id, send, { connected, gone, problem }) {
@@ -54,6 +50,12 @@ class Session {
       await this.#assign(tracks);
       await this.#limit(tracks, viewers);
     });
+  }
+
+  /** The subscriber looks at these videos only; the others are not even encoded for it. */
+  want(video, tracks, viewers) {
+    this.#wanted = new Map(Object.entries(video));
+    this.#inTurn(() => this.#limit(tracks, viewers));
   }
 
   answer(sdp, tracks, viewers) {
@@ -106,7 +108,8 @@ class Session {
       if (track?.kind !== 'video') continue;
       const parameters = sender.getParameters();
       if (!parameters.encodings?.length) continue; // not negotiated yet; done after the answer
-      Object.assign(parameters.encodings[0], pictureLimits(track.source, viewers));
+      const active = this.#wanted?.has(id) ?? true; // one that goes on begins with a keyframe
+      Object.assign(parameters.encodings[0], pictureLimits(track.source, viewers), { active });
       await sender.setParameters(parameters);
     }
   }
@@ -174,6 +177,7 @@ export class Publisher {
     const session = this.#sessions.get(from)?.find(({ id }) => id === data.session);
     if (data.kind === 'answer') session?.answer(data.sdp, this.#tracks, this.#viewersAt(from));
     if (data.kind === 'close' && session) this.#close(from, session);
+    if (data.kind === 'subscribe' || data.kind === 'want') this.#want(from, data);
   }
 
   /** *peer* is gone. */
@@ -184,6 +188,13 @@ export class Publisher {
 
   forgetAll() {
     for (const peer of [...this.#sessions.keys()]) this.forget(peer);
+  }
+
+  /** Nobody knows us by our old id any more: be there until all who watch have asked anew. */
+  forgetSoon() {
+    for (const [peer, sessions] of this.#sessions) {
+      for (const session of sessions) setTimeout(() => this.#close(peer, session), LINGER_MS);
+    }
   }
 
   #subscribe(peer, id) {
@@ -197,6 +208,13 @@ export class Publisher {
     this.#sessions.set(peer, [...sessions, session]);
     if (sessions.length >= SESSIONS_PER_PEER) this.#close(peer, sessions[0]);
     session.carry(this.#tracks, this.#viewersAt(peer));
+  }
+
+  #want(peer, { session: id, video }) {
+    const session = this.#sessions.get(peer)?.find((other) => other.id === id);
+    if (session && typeof video === 'object' && video !== null) {
+      session.want(video, this.#tracks, this.#viewersAt(peer));
+    }
   }
 
   #closeOlder(peer, session) {

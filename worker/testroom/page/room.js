@@ -1,25 +1,29 @@
-// Signalling: one WebSocket to the room server, joined again by itself when it breaks.
+// Signalling: one WebSocket to the room server, joined again by itself when it breaks. The server
+// keeps our place for a while: a welcome that says `resumed` means that nobody noticed.
 //
 // Events (all CustomEvents, message in `detail`): welcome, joined, left, tracks, signal, recorders,
 // refused {reason}, lost {seconds} (until the next attempt), problem {reason}.
 
 const PING_EVERY_MS = 5000;
-const PONG_WITHIN_MS = 10000;
+const JOIN_WITHIN_MS = 10000;
 const RETRY_FIRST_MS = 500;
-const RETRY_LONGEST_MS = 8000;
+const RETRY_LONGEST_MS = 5000;
+const MAX_UNSENT = 256;
 const RELAYED = new Set(['welcome', 'joined', 'left', 'tracks', 'signal', 'recorders']);
 
 export class Room extends EventTarget {
   #url;
   #join;
   #tracks = [];
+  #unsent = []; // signals for the time when our place is ours again; of too many the oldest go
   #socket = null;
   #joined = false;
   #over = false;
   #retryMs = RETRY_FIRST_MS;
   #retryTimer = 0;
   #pingTimer = 0;
-  #pingSentAt = null;
+  #pingSent = false;
+  #startedAt = 0;
 
   /** Who is here, newest last: id -> {id, user_id, name, tracks}; without ourselves. */
   participants = new Map();
@@ -29,7 +33,7 @@ export class Room extends EventTarget {
   constructor(url, { room, userId, name, token }) {
     super();
     this.#url = url;
-    this.#join = { type: 'join', room, user_id: userId, name, role: 'publisher' };
+    this.#join = { type: 'join', room, user_id: userId, name, role: 'publisher', resume: '' };
     if (token) this.#join.token = token;
   }
 
@@ -39,7 +43,8 @@ export class Room extends EventTarget {
     socket.onopen = () => socket.send(JSON.stringify(this.#join));
     socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
     socket.onclose = () => this.#lost(socket);
-    this.#pingSentAt = null;
+    this.#startedAt = performance.now();
+    this.#pingSent = false;
     this.#pingTimer = setInterval(() => this.#ping(socket), PING_EVERY_MS);
   }
 
@@ -50,7 +55,9 @@ export class Room extends EventTarget {
   }
 
   signal(to, data) {
-    if (this.#joined) this.#send({ type: 'signal', to, data });
+    const message = { type: 'signal', to, data };
+    if (this.#joined) this.#send(message);
+    else this.#unsent = [...this.#unsent, message].slice(-MAX_UNSENT);
   }
 
   leave() {
@@ -62,14 +69,17 @@ export class Room extends EventTarget {
   }
 
   #receive(message) {
-    this.#pingSentAt = null;
+    this.#pingSent = false;
     switch (message.type) {
       case 'welcome':
         this.id = message.id;
+        this.#join.resume = message.resume ?? '';
         this.participants = new Map(message.participants.map((p) => [p.id, p]));
         this.#joined = true;
         this.#retryMs = RETRY_FIRST_MS;
-        if (this.#tracks.length) this.publish(this.#tracks);
+        if (this.#tracks.length || message.resumed) this.publish(this.#tracks);
+        if (message.resumed) this.#unsent.forEach((unsent) => this.#send(unsent));
+        this.#unsent = [];
         break;
       case 'joined':
         this.participants.set(message.participant.id, message.participant);
@@ -96,17 +106,17 @@ export class Room extends EventTarget {
     if (RELAYED.has(message.type)) this.#tell(message.type, message);
   }
 
+  // Every message is a sign of life; one ping without any answer until the next is due is enough.
   #ping(socket) {
-    if (!this.#joined) return;
-    const now = performance.now();
-    if (this.#pingSentAt === null) {
-      this.#pingSentAt = now;
-      this.#send({ type: 'ping' });
-    } else if (now - this.#pingSentAt > PONG_WITHIN_MS) {
+    const waited = performance.now() - this.#startedAt;
+    if (this.#joined ? this.#pingSent : waited > JOIN_WITHIN_MS) {
       // A server that vanished without a word: close() would wait for its answer.
       socket.onclose = null;
-      socket.close();
+      socket.close(3000);
       this.#lost(socket);
+    } else if (this.#joined) {
+      this.#pingSent = true;
+      this.#send({ type: 'ping' });
     }
   }
 

@@ -1,0 +1,93 @@
+"""Synthetic people through a real Janus: sync, selection and loss hold through an SFU."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import oracle
+from tests.support.janus import URL, janus_server
+from tests.support.janus_cast import janus_cast
+from tests.support.live import document, worker
+from tests.support.namespace import network_namespace
+from tests.support.seeing import Watch
+from worker.testroom.person import tone_hz
+
+SECONDS = 20
+SCENARIO = """
+[defaults.microphone]
+mode = "beep"
+level_db = -12
+[[participants]]
+user_id = "ann"
+name = "Ann"
+colour = 0
+[[participants]]
+user_id = "ben"
+name = "Ben"
+colour = 3
+camera = {codec = "h264"}
+[[participants]]
+user_id = "cai"
+name = "Cai"
+colour = 6
+camera = {codec = "vp9"}
+"""
+
+
+@pytest.fixture
+def namespace() -> Iterator[None]:
+    with network_namespace():
+        yield
+
+
+def drop(percent: int) -> None:
+    """Lose so much of what Janus sends, in this thread's namespace."""
+    for rule in (
+        "add table inet loss",
+        "add chain inet loss input { type filter hook input priority 0 ; }",
+        f"add rule inet loss input udp sport 20000-30000 numgen random mod 100 < {percent} drop",
+    ):
+        subprocess.run(["nft", rule], check=True)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("loss_percent", [0, 5])
+async def test_three_codecs_through_janus_stay_in_sync(
+    namespace: None, tmp_path: Path, loss_percent: int
+) -> None:
+    job = document(
+        tmp_path,
+        "",
+        mix={"encode_template": "640x480_30_1000"},
+        room={"kind": "janus", "url": URL, "room": 1234, "user_id": "display"},
+        max_duration_s=SECONDS,
+    )
+    async with janus_server(tmp_path / "janus"), janus_cast(SCENARIO), worker(job) as recorder:
+        await recorder.recorded(1)
+        if loss_percent:
+            drop(loss_percent)
+        assert await recorder.ended() == 0, recorder.complaints
+
+    recording = recorder.recording
+    assert recording.decode_errors() == ""
+    assert recording.video.packets == SECONDS * 30
+    histories = recording.watch(
+        {n: Watch(rect) for n, rect in enumerate(oracle.gallery(3, 640, 480))}
+    )
+    participants = {p["user_id"]: p for p in recorder.result["participants"]}
+    assert participants.keys() == {"Ann", "Ben", "Cai"}
+    for history in histories.values():
+        seen = [person for person in history.people[90:] if person is not None]
+        who = max(set(seen), key=seen.count)
+        offsets = recording.av_offsets_s(history, tone_hz(who.index))
+        missing = sum(counter is None for counter in history.counters[90:])
+        print(who, f"worst {abs(offsets).max() * 1000:.0f} ms of {len(offsets)}, {missing} unread")
+        assert len(offsets) >= SECONDS - 6
+        assert sorted(abs(offsets))[int(0.95 * len(offsets))] <= 0.045
+        assert missing == 0, "a damaged picture was recorded"
+    tracks = [track for p in participants.values() for track in p["tracks"]]
+    recovered = sum(track["packets_recovered"] for track in tracks)
+    print("recovered", recovered, "lost", sum(track["packets_lost"] for track in tracks))
+    assert (recovered > 50) == bool(loss_percent)
