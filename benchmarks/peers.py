@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--codecs", nargs="+", default=CODECS, choices=CODECS)
     parser.add_argument("--templates", nargs="+", default=TEMPLATES)
     parser.add_argument("--rounds", type=int, help="3, with --quick 1")
-    parser.add_argument("--seconds", type=int, help="of each run: 8, with --quick 6")
+    parser.add_argument("--seconds", type=int, help="of each run: 5, with --quick 6")
     parser.add_argument(
         "--paced", action="store_true", help="the others work at the pace of time too"
     )
@@ -214,7 +214,7 @@ def main() -> None:
             QUICK if options.quick else chosen(options.people, options.codecs, options.templates)
         )
         rounds = options.rounds or (1 if options.quick else 3)
-        seconds = options.seconds or (6 if options.quick else 8)
+        seconds = options.seconds or (6 if options.quick else 5)
         result = measure(cases, rounds, seconds, paced=options.paced, keep=options.keep)
         output = options.output
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ First as fast as the machine can, without sockets: what the code itself costs. T
 over loopback, with the sender in another process, one socket per participant: what it costs in a
 worker, where the processor has done something else before each packet. Stages add up:
 
-    reading   the kernel, the wake-ups (200 a second, with nothing to do in them), the reader
+    reading   the kernel, the wake-ups (100 a second, with nothing to do in them), the reader
     + SRTP    sorting and decrypting
     + RTP     parsing, demultiplexing, frames
     + RTCP    sender reports in, receiver reports and feedback out, everything due looked for
@@ -36,15 +36,13 @@ from receive_load import (
 )
 
 from worker.core.identity import TrackId
-from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.rooms.datagrams import DatagramPath
 from worker.rooms.peer import RECEIVE_BUFFER_BYTES
 from worker.rooms.private import SRTP_BUFFER_BYTES, IceInternals, OutboundSrtp
-from worker.rooms.reader import DatagramReader
+from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
 from worker.rooms.receive.receiver import PeerReceiver
 
 CONNECTIONS = (1, 9, 25)
-POLL_INTERVAL_S = 0.005
 REPEATS = 3
 SO_MEMINFO = 55
 SO_RCVBUFFORCE = 33
@@ -217,7 +215,7 @@ async def receive(
     ticks_left = 10
     while ticks_left:
         ticks_left -= sender.poll() is not None  # waits for what is under way at the end
-        await asyncio.sleep(POLL_INTERVAL_S)
+        await asyncio.sleep(READ_INTERVAL_S)
         if reader is not None:
             reader.read()
         if stage is Stage.RTCP:
@@ -264,21 +262,6 @@ def main() -> None:
             cells = " ".join(f"{us:8.1f}" for us, _ in runs)
             drops = sum(dropped for _, dropped in runs)
             print(f"{name:8} {count:6} {count * load.packets_per_s:6}  {cells} {drops:8}")
-    poll_s = polled(LOADS["360p30"]) / 4
-    print(f"\n5 ms polls of {max(CONNECTIONS)} receivers alone: {poll_s:.3f} core")
-
-
-def polled(load: Load) -> float:
-    """CPU of the polls of everybody for four seconds."""
-    people = [Participant() for _ in range(max(CONNECTIONS))]
-    for person in people:
-        for when, packet in media_of_one(load, 1):
-            person.receiver.on_rtp(packet, when)
-    began = time.process_time()
-    for now_ns in range(0, 4 * NS_PER_S, 5 * NS_PER_MS):
-        for person in people:
-            person.receiver.poll(now_ns)
-    return time.process_time() - began
 
 
 if __name__ == "__main__":

@@ -187,6 +187,10 @@ class Room(Protocol):
         """Say how long after the network's normal delay a packet is still of use."""
         ...
 
+    def datagrams_dropped(self) -> int:
+        """What reached this machine but not us, because we did not read in time."""
+        ...
+
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         """Counters of every track seen so far, ended ones included."""
         ...

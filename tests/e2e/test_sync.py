@@ -67,8 +67,6 @@ def test_sound_and_picture_fit_for_minutes_of_drifting_clocks(tmp_path, minutes)
 
     for offsets in offsets_s(done, [0, 0, 0]):
         assert_in_sync(offsets, 60 * minutes - 20)
-        # Sound and picture of one sender stay together, and so do the ends with the beginnings.
-        assert abs(offsets[-30:].mean() - offsets[:30].mean()) <= 0.020
         # A frame of 15 fps is at most half of 67 ms off; the clocks wander through all phases.
         assert np.abs(offsets).max() <= 0.034 + 0.008, "it drifts"
     assert done.participant("user-0")["tracks"][0]["stretched_blocks"] > 0

@@ -327,7 +327,8 @@ async def test_a_track_gives_up_its_decoder_when_its_time_is_up(track):
     track.ingest._thread.submit = counted
 
     assert await track.shown(0.7) == 7
-    assert batches == [2, 2, 2, 2]
+    assert batches[:4] == [2, 2, 2, 2]
+    assert max(batches) == 2
 
 
 async def test_few_pictures_of_the_largest_size_are_in_memory_at_once(track):

@@ -74,6 +74,9 @@ class FakeRoom:
     def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
         self.patience_ns = (video_ns, audio_ns)
 
+    def datagrams_dropped(self) -> int:
+        return 0
+
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         return {}
 

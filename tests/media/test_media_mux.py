@@ -172,6 +172,23 @@ def test_a_growing_file_copied_at_any_moment_plays_and_lacks_less_than_a_second(
     muxer.close()
 
 
+def test_a_file_has_something_to_play_after_a_quarter_of_a_second_of_media(
+    tmp_path: Path, programme: Programme
+) -> None:
+    path = tmp_path / "a.mp4"
+    muxer = Mp4Muxer(path, programme.program)
+    written = []
+    for packet in programme.packets:
+        muxer.write(packet)
+        written.append(packet)
+        if min(given(written, kind) for kind in StreamKind) >= 0.25:
+            break
+    shutil.copy(path, tmp_path / "copy.mp4")
+    muxer.close()
+    frames, audio_end = strictly_decoded(tmp_path / "copy.mp4")
+    assert frames >= 6 and audio_end >= 0.15
+
+
 def test_a_kill_between_any_two_bytes_leaves_a_file_that_plays(
     tmp_path: Path, programme: Programme, monkeypatch: pytest.MonkeyPatch
 ) -> None:

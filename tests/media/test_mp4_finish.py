@@ -249,6 +249,32 @@ def test_a_damaged_fragment_ends_the_recording_before_it(tmp_path: Path, unfinis
         assert len(samples_in(path)["vide"].times) >= sum(frames[:5])
 
 
+def test_a_damaged_head_is_refused_untouched_or_does_no_harm(
+    tmp_path: Path, unfinished: Path
+) -> None:
+    content = unfinished.read_bytes()
+    moov = read_tree(unfinished).get("moov")
+    source = random.Random(4)
+    path = tmp_path / "a.mp4"
+    refused = 0
+    for _ in range(200):
+        damaged = bytearray(content)
+        for _ in range(source.choice((1, 1, 4))):
+            at = moov.start + source.randrange(moov.size)
+            damaged[at] = source.choice((0, 1, 0x7F, 0xFF, source.randrange(256)))
+        path.write_bytes(damaged)
+        try:
+            finish(path)
+        except MediaError:
+            refused += 1
+            assert path.read_bytes() == damaged
+        else:
+            assert path.read_bytes()[len(content) // 2 : len(content) - 999] == (
+                content[len(content) // 2 : len(content) - 999]
+            ) or path.stat().st_size < len(content)
+    assert 10 < refused < 190
+
+
 def test_finishing_twice_changes_nothing_the_second_time(tmp_path: Path, unfinished: Path) -> None:
     path = tmp_path / "a.mp4"
     shutil.copy(unfinished, path)

@@ -23,21 +23,26 @@ from worker.ports import Clock, EncodedFrame, Picture, VideoDecoder
 
 log = logging.getLogger(__name__)
 
-DECODE_LEAD_NS = 100 * NS_PER_MS
-"""Frames are decoded this long before they are shown, so that a busy moment costs no frame."""
+DECODE_LEAD_NS = 300 * NS_PER_MS
+"""Frames are decoded this long before they are shown: two batches of the video lane, and some.
+
+So a busy moment costs no frame, and a decoder is woken for several at a time."""
+
+LATE_NS = 100 * NS_PER_MS
+"""A frame that comes this long before it must be shown is still decoded in time."""
 
 QUEUE_FRAMES = 300
 QUEUE_BYTES = 8 << 20
 """Bounds of the encoded queue; beyond them it is shed to the next keyframe."""
 
-BATCH_FRAMES = 8
+BATCH_FRAMES = 16
 BATCH_NS = 20 * NS_PER_MS
 """A track gives up its decoder to the others after so many frames or so much CPU time."""
 
 HEAVY_NS = 40 * NS_PER_MS
-"""A source with such a frame, in CPU time, is decoded apart: the others have `DECODE_LEAD_NS`."""
+"""A source with such a frame, in CPU time, is decoded apart: the others have `LATE_NS`."""
 
-PICTURES = 16
+PICTURES = 24
 PICTURES_BYTES = 64 << 20
 """Decoded pictures that wait at once; of the largest size they are four."""
 
@@ -98,6 +103,8 @@ class VideoIngest:
         self._picture_bytes = 0
         self._failure: BaseException | None = None
         self._wanted = False
+        self._room_ns = 0
+        """The room time that was asked for last."""
         self._playout: VideoPlayout[Picture] = VideoPlayout(hold_ns(track.source), PICTURES)
 
     def facts(self) -> dict[str, object]:
@@ -130,23 +137,40 @@ class VideoIngest:
             self._awaits_keyframe = False
         if frame.keyframe:
             self._keyframe_ns = frame.arrival_ns
+        is_awaited = self._wanted and not self._queue
         self._queue.push(frame)
         if len(self._queue) > QUEUE_FRAMES or self._queue.bytes > QUEUE_BYTES:
             self._shed()
+        elif is_awaited:
+            # The decoder has nothing left: this frame may be late, so it does not wait for a tick.
+            self._advance(self._room_ns)
 
     def expect(self, now_ns: int) -> None:
         """It will be shown a playout delay from now: see to it that it can begin then."""
         if self._keyframe_ns is not None and now_ns - self._keyframe_ns > BEHIND_NS:
             self._request_keyframe()
 
+    def prepare(self, room_ns: int) -> None:
+        """It comes into sight soon after *room_ns*: get what is there decoded."""
+        if not self.is_muted and not self._awaits_keyframe:
+            self._wanted = True
+            self._room_ns = room_ns
+            self._advance(room_ns)
+
     def show(self, room_ns: int) -> Picture | None:
-        """The picture for room time *room_ns*, and get the next ones decoded."""
+        """The picture for room time *room_ns*, and get the next ones decoded.
+
+        Raises what the decoder raised when that was no `MediaError`: a bug.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self.is_muted:
             return None
         if not self._wanted:
             self._wanted = True
             if self._awaits_keyframe:
                 self._request_keyframe()
+        self._room_ns = room_ns
         self._advance(room_ns)
         return self._playout.pick(room_ns)
 
@@ -176,9 +200,8 @@ class VideoIngest:
             self._request_keyframe()
 
     def _advance(self, room_ns: int) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._is_decoding or not self._queue:
+        """Give the decoder everything that is shown up to `DECODE_LEAD_NS` after *room_ns*."""
+        if self._is_decoding or not self._queue or self._failure is not None:
             return
         batch: list[tuple[int, EncodedFrame]] = []
         while self._queue and len(batch) < self._room():
@@ -254,6 +277,7 @@ class VideoIngest:
         if self._wanted:
             for capture_ns, picture in decoded.pictures:
                 self._playout.push(picture, capture_ns)
+            self._advance(self._room_ns)
 
     def _strike(self, offence: Offence) -> None:
         self._offences[offence] += 1

@@ -26,7 +26,7 @@ from worker.core.timing import (
 from worker.engine.decoders import DecoderThreads
 from worker.engine.delivery import Delivery
 from worker.engine.director import Director
-from worker.engine.ingest import DECODE_LEAD_NS
+from worker.engine.ingest import LATE_NS
 from worker.engine.intake import Intake
 from worker.engine.isolate import isolate
 from worker.engine.looking import Looking
@@ -96,7 +96,7 @@ class Job:
         self.delay = PlayoutDelay(
             spec.playout_delay_ms * NS_PER_MS,
             most_ns=self._options.max_playout_delay_ms * NS_PER_MS,
-            picture_lead_ns=DECODE_LEAD_NS,
+            picture_lead_ns=LATE_NS,
             sound_lead_ns=LEAD_NS,
         )
         self._delay_checked_ns = self.started_ns

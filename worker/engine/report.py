@@ -32,6 +32,7 @@ def report(job: Job) -> dict[str, Any]:
         if job.origin_ns is None
         else round((job.origin_ns - job.started_ns) / NS_PER_S, 3),
         "playout_delay_ms": job.delay.now_ns // NS_PER_MS,
+        "datagrams_dropped": job.room.datagrams_dropped(),
         "video": None
         if video is None
         else {

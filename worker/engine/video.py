@@ -1,4 +1,8 @@
-"""The video lane: one frame per tick, composed at its instant, encoded beside the next one."""
+"""The video lane: one frame per tick, composed a few ticks at a time, encoded beside the next.
+
+Handing work to a thread and back costs as much as scaling a small tile, and several frames in a
+row keep the caches warm: at nine tiles a batch of four ticks saves a tenth of all CPU.
+"""
 
 import asyncio
 import logging
@@ -10,7 +14,7 @@ from worker.core.identity import TrackId
 from worker.core.layout.scene import Scene
 from worker.core.layout.visible import visible_videos
 from worker.core.playoutdelay import PlayoutDelay
-from worker.core.timing import NS_PER_S, tick_ns
+from worker.core.timing import NS_PER_MS, NS_PER_S, tick_ns
 from worker.engine.director import Director
 from worker.engine.ingest import VideoIngest
 from worker.engine.mailbox import Mailbox, Overflow
@@ -26,8 +30,11 @@ from worker.ports import (
 
 log = logging.getLogger(__name__)
 
-ENCODE_QUEUE = 4
-"""Composed frames waiting for the encoder; when it is full, composing waits and ticks get late."""
+BATCH_NS = 135 * NS_PER_MS
+"""Ticks that are composed in one call fall into such a span: four at 30 fps, two at 15."""
+
+ENCODE_QUEUE = 1
+"""Batches waiting for the encoder; when it is full, composing waits and ticks get late."""
 
 STEP_DOWN = ((3 * NS_PER_S, 4), (NS_PER_S, 2))
 """Behind by so much, only every so manyth frame is composed, the others repeat it.
@@ -42,12 +49,27 @@ class VideoCounters:
 
     frames: int = 0
     late: int = 0
-    """Composing began more than one frame period after its instant."""
+    """Composing of their batch began more than one frame period after its instant."""
     duplicated: int = 0
     """Repeated instead of composed, to catch up."""
     first_live_frame: int | None = None
     """First tick that showed a decoded picture."""
     worst_lag_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One tick, ready to be composed."""
+
+    tick: int
+    scene: Scene
+    pictures: Mapping[TrackId, Picture]
+    is_repeated: bool
+    """Shows the frame before once more."""
+
+
+_Composed = tuple[int, Canvas]
+"""A tick and its picture."""
 
 
 class VideoLane:
@@ -71,11 +93,16 @@ class VideoLane:
         self._encoder = encoder
         self.fps = fps
         self._deliver = deliver
-        self._composed: Mailbox[tuple[int, Canvas]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
+        self._batch = max(1, BATCH_NS * fps // NS_PER_S)
+        self._composed: Mailbox[Sequence[_Composed]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
         self._compose_thread = ThreadPoolExecutor(1, "compose")
         self._encode_thread = ThreadPoolExecutor(1, "encode")
         self._scene: Scene | None = None
+        self._coming_scene: Scene | None = None
         self._seen: frozenset[TrackId] = frozenset()
+        self._coming: frozenset[TrackId] = frozenset()
+        self._came: frozenset[TrackId] = frozenset()
+        """What was coming at any time since the last tidying; it may be on its way still."""
         self.end_tick: int | None = None
         self.counters = VideoCounters()
 
@@ -85,7 +112,7 @@ class VideoLane:
         return self._encoder.stream
 
     async def run(self, origin_ns: int, delay: PlayoutDelay) -> None:
-        """Compose tick k at origin + k/fps + delay until `end_tick`; then flush the encoder."""
+        """Compose tick k not before origin + k/fps + delay, until `end_tick`; then flush."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._compose_all(origin_ns, delay), name="video:compose")
@@ -98,46 +125,69 @@ class VideoLane:
 
     async def _compose_all(self, origin_ns: int, delay: PlayoutDelay) -> None:
         loop = asyncio.get_running_loop()
-        period_ns = tick_ns(1, self.fps)
-        tick = 0
-        while self.end_tick is None or tick < self.end_tick:
-            room_ns = origin_ns + tick_ns(tick, self.fps)
-            due_ns = room_ns + delay.now_ns
+        first = 0
+        await self._clock.sleep_until_ns(origin_ns + delay.now_ns - BATCH_NS)
+        self._prepare(origin_ns)
+        while self.end_tick is None or first < self.end_tick:
+            due_ns = origin_ns + tick_ns(first + self._batch - 1, self.fps) + delay.now_ns
             await self._clock.sleep_until_ns(due_ns)
-            if self.end_tick is not None and tick >= self.end_tick:
-                break
+            end = first + self._batch
+            if self.end_tick is not None:
+                end = min(end, self.end_tick)
             lag_ns = self._clock.now_ns() - due_ns
-            self._count(lag_ns, period_ns)
-            scene = self._director.scene_at(room_ns)
-            # A frame lasts a period: the picture nearest to its middle is wrong by half a period at
-            # most, early or late; a source in step with us sits in the middle, safe from jitter.
-            pictures = self._pictures(scene, room_ns + period_ns // 2)
-            if tick % self.fps == 0:
-                self._tidy(room_ns)
-            if tick % _stride(lag_ns) and tick > 0:
-                self.counters.duplicated += 1
-                canvas = self._compositor.repeat()
-            else:
-                canvas = await loop.run_in_executor(
-                    self._compose_thread, self._compositor.compose, scene, pictures
+            self._count(lag_ns, max(0, end - first))
+            stride = _stride(lag_ns)
+            frames = [self._frame(tick, origin_ns, stride) for tick in range(first, end)]
+            self._prepare(origin_ns + tick_ns(end, self.fps))
+            if frames:
+                await self._composed.put(
+                    await loop.run_in_executor(self._compose_thread, self._compose, frames)
                 )
-            if pictures and self.counters.first_live_frame is None:
-                self.counters.first_live_frame = tick
-            await self._composed.put((tick, canvas))
-            tick += 1
+            first += self._batch
         self._composed.close()
 
-    def _count(self, lag_ns: int, period_ns: int) -> None:
+    def _frame(self, tick: int, origin_ns: int, stride: int) -> _Frame:
+        """What tick *tick* shows."""
+        period_ns = tick_ns(1, self.fps)
+        room_ns = origin_ns + tick_ns(tick, self.fps)
+        scene = self._director.scene_at(room_ns)
+        # A frame lasts a period: the picture nearest to its middle is wrong by half a period at
+        # most, early or late; a source in step with us sits in the middle, safe from jitter.
+        pictures = self._pictures(scene, room_ns + period_ns // 2)
+        if tick % self.fps == 0:
+            self._tidy(room_ns)
+        if pictures and self.counters.first_live_frame is None:
+            self.counters.first_live_frame = tick
+        is_repeated = tick % stride > 0 and tick > 0
+        if is_repeated:
+            self.counters.duplicated += 1
+        return _Frame(tick, scene, pictures, is_repeated)
+
+    def _compose(self, frames: Sequence[_Frame]) -> Sequence[_Composed]:
+        """On the compose thread."""
+        return [
+            (
+                frame.tick,
+                self._compositor.repeat()
+                if frame.is_repeated
+                else self._compositor.compose(frame.scene, frame.pictures),
+            )
+            for frame in frames
+        ]
+
+    def _count(self, lag_ns: int, ticks: int) -> None:
         self.counters.worst_lag_ms = max(self.counters.worst_lag_ms, lag_ns / 1e6)
-        if lag_ns > period_ns:
-            self.counters.late += 1
+        if lag_ns > tick_ns(1, self.fps):
+            self.counters.late += ticks
 
     def _pictures(self, scene: Scene, room_ns: int) -> dict[TrackId, Picture]:
         """The newest picture of everything in sight; what is not costs nothing."""
         if scene is not self._scene:
-            self._scene = scene
-            before, self._seen = self._seen, frozenset(visible_videos(scene))
-            self._hide(before - self._seen, room_ns)
+            before = self._seen
+            self._scene, self._seen = scene, frozenset(visible_videos(scene))
+            gone = before - self._seen - self._coming
+            self._came -= gone
+            self._hide(gone, room_ns)
         pictures: dict[TrackId, Picture] = {}
         for track_id in self._seen:
             ingest = self._tracks.get(track_id)
@@ -145,9 +195,22 @@ class VideoLane:
                 pictures[track_id] = picture
         return pictures
 
+    def _prepare(self, room_ns: int) -> None:
+        """Have decoded what comes into sight within the playout delay."""
+        scene = self._director.coming_scene
+        if scene is not self._coming_scene:
+            self._coming_scene, self._coming = scene, frozenset(visible_videos(scene))
+            self._came |= self._coming
+        for track_id in self._came - self._seen:
+            ingest = self._tracks.get(track_id)
+            if ingest is not None:
+                ingest.prepare(room_ns)
+
     def _tidy(self, room_ns: int) -> None:
         """Once a second: let what is out of sight forget what it does not need."""
-        self._hide(self._tracks.keys() - self._seen, room_ns)
+        near = self._seen | self._came
+        self._came = self._coming
+        self._hide(self._tracks.keys() - near, room_ns)
 
     def _hide(self, track_ids: Iterable[TrackId], room_ns: int) -> None:
         for track_id in track_ids:
@@ -157,18 +220,21 @@ class VideoLane:
 
     async def _encode_all(self) -> None:
         loop = asyncio.get_running_loop()
-        while (item := await self._composed.get()) is not None:
-            tick, canvas = item
-            packets = await loop.run_in_executor(self._encode_thread, self._encode, tick, canvas)
-            self.counters.frames += 1
+        while (batch := await self._composed.get()) is not None:
+            packets = await loop.run_in_executor(self._encode_thread, self._encode, batch)
+            self.counters.frames += len(batch)
             await self._deliver(packets)
         await self._deliver(await loop.run_in_executor(self._encode_thread, self._encoder.flush))
 
-    def _encode(self, tick: int, canvas: Canvas) -> Sequence[EncodedPacket]:
-        try:
-            return self._encoder.encode(canvas, tick, keyframe=False)
-        finally:
-            canvas.release()
+    def _encode(self, batch: Sequence[_Composed]) -> Sequence[EncodedPacket]:
+        """On the encode thread."""
+        packets: list[EncodedPacket] = []
+        for tick, canvas in batch:
+            try:
+                packets.extend(self._encoder.encode(canvas, tick, keyframe=False))
+            finally:
+                canvas.release()
+        return packets
 
 
 def _stride(lag_ns: int) -> int:

@@ -24,8 +24,8 @@ from worker.media.labels import LabelPainter
 from worker.media.scale import Patch, TileScaler
 from worker.ports import Picture
 
-DEFAULT_CANVASES = 8
-"""One held for `repeat`, one being painted, one being encoded, the rest queued for the encoder."""
+DEFAULT_CANVASES = 14
+"""One held for `repeat`; of four each a batch being painted, one that waits, one being encoded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

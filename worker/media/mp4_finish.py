@@ -79,6 +79,7 @@ def finish(path: Path) -> Finished:
         with path.open("rb", buffering=0) as source:
             found = _look_through(source.fileno(), size, index)
         if not found.was_ordinary:
+            index.moov()  # raises for a damaged head, before anything is changed
             write_index(FragmentFile.continuing(path, size - found.cut_bytes), index)
     except OSError as exc:
         raise DestinationError(f"{path} cannot be read: {exc.strerror}") from exc

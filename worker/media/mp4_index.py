@@ -45,7 +45,11 @@ class FragmentIndex:
             raise MediaError("a file without a head")
         for tables in self._tables.values():
             tables.finish()
-        return moov_of(self._head.head, self._tables)
+        try:
+            return moov_of(self._head.head, self._tables)
+        except (IndexError, OverflowError) as exc:
+            # Fields that are cut off, and times that fit nowhere: a torn file, or not ours.
+            raise MediaError("a head that is damaged") from exc
 
     def _add_fragment(self, unit: Unit) -> None:
         runs = read_runs(unit.head, unit.start, self._defaults)

@@ -128,6 +128,10 @@ class JanusRoom:
         """Missing packets are waited for this long."""
         self._patience.set_limits(video_ns=video_ns, audio_ns=audio_ns)
 
+    def datagrams_dropped(self) -> int:
+        """Datagrams of all connections that the kernel dropped for want of room."""
+        return self._reader.overflowed if self._reader is not None else 0
+
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         """Counters of every track seen so far, ended ones included."""
         return self._statistics

@@ -139,6 +139,10 @@ class MeshRoom:
                 subscription.want_video(self._wanted)
         self._has_news.set()
 
+    def datagrams_dropped(self) -> int:
+        """Datagrams of all connections that the kernel dropped for want of room."""
+        return self._reader.overflowed if self._reader is not None else 0
+
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         """Counters of every track seen so far, ended ones included."""
         return self._statistics

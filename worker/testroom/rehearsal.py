@@ -72,6 +72,10 @@ class RehearsalRoom:
         """The other videos are sent no more; a camera that goes on begins with a keyframe."""
         self._wanted = frozenset(wanted)
 
+    def datagrams_dropped(self) -> int:
+        """None: there is no socket."""
+        return 0
+
     def wanted_delay_ns(self) -> int:
         """Playout delay with which lost pictures could be repaired."""
         return self._patience.wanted_delay_ns

@@ -24,9 +24,11 @@ CHUNK_BLOCKS = 500
 SETTLING_S = 20
 
 
+PERIOD = 0.5 * np.sin(2 * np.pi * np.arange(RATE // TONE_HZ) * TONE_HZ / RATE)
+
+
 def tone_at(positions):
-    # The tone repeats every 48 samples: small numbers keep the sine exact for hours.
-    return 0.5 * np.sin(2 * np.pi * TONE_HZ / RATE * (positions % 48))
+    return PERIOD[positions % len(PERIOD)]
 
 
 class DriftingSender:
