@@ -93,7 +93,7 @@ async def come_and_go(cycles: int) -> None:
 
 
 async def test_who_leaves_and_comes_back_is_received_every_time() -> None:
-    await come_and_go(6)
+    await come_and_go(3)
 
 
 @pytest.mark.soak

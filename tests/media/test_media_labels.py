@@ -121,3 +121,11 @@ def test_the_letters_are_white() -> None:
     rgb = rgb_of_planes(LabelPainter().tile("Ada", TILE))
     brightest = rgb.reshape(-1, 3)[rgb.sum(axis=2).argmax()]
     assert brightest.min() > 225
+
+
+def test_hours_of_new_names_do_not_pile_up() -> None:
+    painter = LabelPainter()
+    for number in range(3 * labels._CACHE_TILES):
+        painter.tile(f"guest {number}", Size(64, 36))
+    assert len(painter._tiles) == labels._CACHE_TILES
+    assert painter._bytes == labels._CACHE_TILES * 64 * 36 * 3 // 2

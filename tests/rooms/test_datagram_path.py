@@ -177,6 +177,14 @@ def test_only_authentic_packets_use_up_ssrcs_and_idle_ones_make_room() -> None:
     assert bench.srtp.forgotten == [0]
 
 
+def test_reports_of_ever_new_ssrcs_do_not_pile_up_contexts() -> None:
+    bench = Bench().open()
+    for ssrc in range(2 * MAX_SSRCS):
+        bench.receive(b"\x81\xc9\0\1" + ssrc.to_bytes(4, "big") + b"\0\0\0\0!")
+    assert len(bench.rtcp) == MAX_SSRCS
+    assert bench.path.counters.over_limit == MAX_SSRCS
+
+
 def test_a_handler_that_fails_costs_one_packet(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench().open()
     bench.path._on_rtp = lambda packet, arrival_ns: 1 // 0  # type: ignore[assignment,return-value]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from worker.core.timing import NS_PER_MS, NS_PER_S
+from worker.rooms import reader
 from worker.rooms.datagrams import MAX_DATAGRAM_BYTES
 from worker.rooms.reader import DatagramReader
 from worker.rooms.recvmmsg import BATCH_DATAGRAMS
@@ -52,6 +53,13 @@ class Bench:
 def bench() -> Iterator[Bench]:
     with ExitStack() as stack:
         yield Bench(stack)
+
+
+@pytest.fixture
+def small_share(monkeypatch: pytest.MonkeyPatch) -> int:
+    """What a socket may have per tick, made to fit into a buffer of the usual size."""
+    monkeypatch.setattr(reader, "BATCHES_PER_TICK", 2)
+    return 2 * BATCH_DATAGRAMS
 
 
 def test_datagrams_come_in_order_with_their_sender(bench: Bench) -> None:
@@ -113,16 +121,28 @@ def test_a_datagram_too_long_for_us_stays_too_long(bench: Bench) -> None:
     assert received[1][0] == b"next"
 
 
-def test_a_flooded_socket_gets_one_batch_and_the_others_theirs(bench: Bench) -> None:
+def test_a_flooded_socket_gets_its_share_and_the_others_theirs(
+    bench: Bench, small_share: int
+) -> None:
     flooded, flood = bench.listen()
     quiet, few = bench.listen()
-    for number in range(2 * BATCH_DATAGRAMS):
+    for number in range(small_share + 5):
         bench.send(number.to_bytes(2, "big"), flooded)
     bench.send(b"x", quiet)
     bench.reader.read()
-    assert (len(flood), len(few)) == (BATCH_DATAGRAMS, 1)
+    assert (len(flood), len(few)) == (small_share, 1)
     bench.reader.read()
-    assert [int.from_bytes(data, "big") for data, _, _ in flood] == list(range(2 * BATCH_DATAGRAMS))
+    assert [int.from_bytes(data, "big") for data, _, _ in flood] == list(range(small_share + 5))
+
+
+def test_after_a_break_a_socket_gets_more_at_once(bench: Bench, small_share: int) -> None:
+    udp, received = bench.listen()
+    for _ in range(small_share + 5):
+        bench.send(b"", udp)
+    bench.now_ns += 30 * NS_PER_MS
+    bench.wall_ns += 30 * NS_PER_MS
+    bench.reader.read()
+    assert len(received) == small_share + 5
 
 
 def test_what_the_kernel_had_to_drop_is_counted(bench: Bench) -> None:

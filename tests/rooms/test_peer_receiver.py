@@ -233,7 +233,8 @@ def test_a_stream_that_begins_without_one_is_asked_after_200_ms() -> None:
 def test_a_track_from_which_nothing_comes_is_asked_by_its_announced_ssrc() -> None:
     bench = Bench().wait(300)
     assert bench.requests() == [200]
-    assert bench.sent[0][1] == PliPacket(1, 2000)
+    (request,) = [packet for _, packet in bench.sent if isinstance(packet, PliPacket)]
+    assert request == PliPacket(1, 2000)
 
 
 def test_the_engine_gets_at_most_one_request_a_second() -> None:
@@ -446,10 +447,8 @@ def test_receiver_reports_tell_loss_jitter_and_the_delay_of_the_sender_report() 
         bench.feed([sender.packet()])
     bench.sent.clear()
     bench.wait(820)
-    ((_, first),) = [entry for entry in bench.sent if isinstance(entry[1], ReceiverReportPacket)]
-    assert isinstance(first, ReceiverReportPacket)
-    (block,) = first.reports
-    assert block.ssrc == 1000
+    reports = [p.reports for _, p in bench.sent if isinstance(p, ReceiverReportPacket)]
+    ((block,),) = [blocks for blocks in reports if blocks[0].ssrc == 1000]
     assert block.packets_lost == 9
     assert block.fraction_lost == 128
     assert block.highest_sequence == 68
@@ -458,17 +457,35 @@ def test_receiver_reports_tell_loss_jitter_and_the_delay_of_the_sender_report() 
     assert block.delay_since_report / 65536 == pytest.approx(1.0, abs=0.01)
 
 
-def test_one_compound_a_second_reports_all_streams_and_grants_a_bitrate() -> None:
+def test_each_second_all_streams_are_reported_and_granted_a_bitrate() -> None:
     bench, video, audio = Bench(), VideoSender(), AudioSender()
     bench.feed(video.frame(is_keyframe=True)).feed([audio.packet()]).wait(3000)
     reports = [(when, p) for when, p in bench.sent if isinstance(p, ReceiverReportPacket)]
-    assert [when for when, _ in reports] == [5, 1005, 2005]
-    first = reports[0][1]
-    assert isinstance(first, ReceiverReportPacket)
-    assert {block.ssrc for block in first.reports} == {1000, 2000}
+    assert [when for when, _ in reports] == [5, 5, 1005, 1005, 2005, 2005]
+    assert {block.ssrc for _, report in reports[:2] for block in report.reports} == {1000, 2000}
     grants = [p for _, p in bench.sent if isinstance(p, RembPacket)]
     assert len(grants) == 3
     assert grants[0].bitrate_bps == pytest.approx(3_250_000, rel=1e-3)
+
+
+def test_every_compound_begins_with_a_report_and_is_about_one_stream_only() -> None:
+    """Janus takes all of a compound to be about the first stream that is named in it."""
+    bench, video, audio = Bench(), VideoSender(), AudioSender()
+    bench.feed(video.frame(is_keyframe=True)).feed([audio.packet()])
+    video.frame()
+    audio.packet()
+    bench.feed(video.frame()).feed([audio.packet()])
+    bench.receiver.request_keyframe(CAMERA)
+    compounds = bench.receiver.poll(bench.now_ns + 20 * NS_PER_MS)
+    named = []
+    for compound in compounds:
+        first, *rest = parse_rtcp(compound)
+        assert isinstance(first, ReceiverReportPacket)
+        (block,) = first.reports
+        feedback = [p for p in rest if isinstance(p, NackPacket | PliPacket)]
+        assert {packet.media_ssrc for packet in feedback} <= {block.ssrc}
+        named.append((block.ssrc, {type(packet) for packet in feedback}))
+    assert dict(named) == {1000: set(), 2000: {NackPacket, PliPacket}}, "Opus asks for nothing"
 
 
 def test_recovered_packets_still_count_as_lost_on_the_way() -> None:

@@ -69,7 +69,7 @@ class HostilePackets:
     """An endless supply."""
 
     def __init__(self, seed: int, *, max_step: int | None = None) -> None:
-        """*max_step* limits how far sequence numbers jump."""
+        """*max_step* limits how far sequence numbers jump; given for packets to be encrypted."""
         self._max_step = max_step
         self._random = random.Random(seed)
         self._streams = [_Stream(1000, 111), _Stream(2000, 96), _Stream(3000, 96)]
@@ -107,16 +107,16 @@ class HostilePackets:
         if self._random.random() < 0.3:
             return self._remember(self._valid())
         packet = self._random.choice(self._rtp)()[:MAX_BYTES]
-        ssrc = int.from_bytes(packet[8:12], "big")
-        if ssrc >= SSRCS and ssrc not in _SSRCS:
-            ssrc = self._random.choice(_SSRCS)
-            packet = packet[:8] + ssrc.to_bytes(4, "big") + packet[12:]
-        sequence = self._restrained(ssrc, int.from_bytes(packet[2:4], "big"))
-        return packet[:2] + sequence.to_bytes(2, "big") + packet[4:]
+        ssrc = self._own_ssrc(packet[8:12])
+        sequence = self._restrained(int.from_bytes(ssrc, "big"), int.from_bytes(packet[2:4], "big"))
+        return packet[:2] + sequence.to_bytes(2, "big") + packet[4:8] + ssrc + packet[12:]
 
     def rtcp(self) -> bytes:
         """One RTCP compound of at most 1400 bytes, or what pretends to be one."""
-        return self._random.choice(self._rtcp)()[:MAX_BYTES]
+        compound = self._random.choice(self._rtcp)()[:MAX_BYTES]
+        if self._max_step is not None:
+            compound = compound[:4] + self._own_ssrc(compound[4:8]) + compound[8:]
+        return compound
 
     # --- RTP ----------------------------------------------------------------------------------
 
@@ -140,6 +140,12 @@ class HostilePackets:
                 13: self._random.randbytes(1),
             },
         )
+
+    def _own_ssrc(self, ssrc: bytes) -> bytes:
+        number = int.from_bytes(ssrc, "big")
+        if number < SSRCS or number in _SSRCS:
+            return ssrc
+        return self._random.choice(_SSRCS).to_bytes(4, "big")
 
     def _restrained(self, ssrc: int, sequence: int) -> int:
         """*sequence*, or a nearer one where the two ends of SRTP would lose each other."""

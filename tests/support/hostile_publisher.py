@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.connecting import ICE
 from tests.support.hostile_packets import MEDIA, HostilePackets
-from worker.rooms.peer import Peer
+from worker.rooms.peer import Peer, PeerState
 
 INTERVAL_S = 0.005
 MAX_AT_ONCE = 100
@@ -31,10 +31,10 @@ def say(what: dict[str, Any]) -> None:
 
 
 async def flood(peer: Peer, supply: HostilePackets, packets: int, per_s: int) -> int:
-    """Send at least *packets* at *per_s*, a tenth of them RTCP; returns how many."""
+    """Send *packets* at *per_s*, a tenth of them RTCP, while connected; returns how many."""
     before, began_s = peer.counters.sent, time.monotonic()
     sent = made = 0
-    while sent < packets:
+    while sent < packets and peer.state is PeerState.CONNECTED:
         # Who falls behind catches up a little at a time: between, ICE has its turn.
         due = int((time.monotonic() - began_s) * per_s) - sent
         for _ in range(min(due, MAX_AT_ONCE)):

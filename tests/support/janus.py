@@ -138,8 +138,8 @@ async def janus_server(
 ) -> AsyncIterator[JanusServer]:
     """A running Janus, killed at the end; its files are in *directory*."""
     server = JanusServer(directory, options or JanusOptions())
-    await server.start()
     try:
+        await server.start()
         yield server
     finally:
         await server.kill()

@@ -52,6 +52,7 @@ async def test_a_publisher_sends_no_packet_of_a_video_nobody_looks_at(
         assert room.statistics()[ada].packets_lost == 0
 
 
+@pytest.mark.soak
 async def test_a_long_pause_is_no_reason_to_connect_anew(library: LoopLibrary) -> None:
     async with company(actor("ada", "microphone = false"), library) as people:
         (camera,) = await people.heard(("ada", "camera"))

@@ -19,13 +19,16 @@ FONT_NAMES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 MAX_LABEL_CHARACTERS = 64
 """Names come from the room; laying out a megabyte of text would take seconds."""
 
-_CACHE_BYTES = 32 << 20
+_CACHE_BYTES = 8 << 20
+"""More than the placeholders of a whole canvas, twice."""
+_CACHE_TILES = 64
+"""Names come and go for hours: small tiles of people long gone must not pile up either."""
 _MIN_NAME_TILE_PX = 90
 """Tiles lower than this show initials only: the name would be below 10 px."""
 
 
 class LabelPainter:
-    """Draws placeholder tiles; at most 32 MB of them are kept, the longest unused one goes."""
+    """Draws placeholder tiles; few of them are kept, the longest unused one goes."""
 
     def __init__(self) -> None:
         self._tiles: OrderedDict[tuple[str, Size], VideoPlanes] = OrderedDict()
@@ -42,7 +45,9 @@ class LabelPainter:
             planes = _drawn(label, size)
             self._tiles[key] = planes
             self._bytes += _weight(size)
-            while self._bytes > _CACHE_BYTES and len(self._tiles) > 1:
+            while len(self._tiles) > _CACHE_TILES or (
+                self._bytes > _CACHE_BYTES and len(self._tiles) > 1
+            ):
                 (_, dropped), _ = self._tiles.popitem(last=False)
                 self._bytes -= _weight(dropped)
         else:

@@ -23,7 +23,8 @@ MAX_PENDING_DTLS = 64
 MAX_EARLY_DATAGRAMS = 128
 """Media that overtook the last DTLS message; at 1200 bytes each this is 150 kB."""
 MAX_SSRCS = 256
-"""Decryption contexts kept per transport; each new SSRC of an authentic packet makes one."""
+"""Decryption contexts kept per transport; each new SSRC of an authentic RTP or RTCP packet makes
+one, and libsrtp looks through them all for each packet."""
 MAX_REMOTES = 64
 SSRC_IDLE_NS = 10 * NS_PER_S
 PACKETS_PER_S = 2000
@@ -90,7 +91,8 @@ class DatagramPath:
         self._on_rtcp = on_rtcp
         self._srtp: InboundSrtp | None = None
         self._early: deque[tuple[bytes, int]] = deque()
-        self._ssrcs: dict[int, int] = {}
+        self._ssrcs: dict[bytes, int] = {}
+        """SSRC to its last arrival."""
         self._full_until_ns = 0
         self._packets = Budget(PACKETS_PER_S, 1)
         self._checks = Budget(CHECKS_PER_S, 2)
@@ -190,25 +192,20 @@ class DatagramPath:
             self.counters.malformed += 1
             return
         # RFC 5761 section 4: RTCP packet types 192..223 never collide with marker + type of RTP.
-        if 191 < datagram[1] < 224:
-            packet = srtp.rtcp(datagram)
-            if packet is None:
-                self._count_refusal(srtp)
-                return
-            self.last_media_ns = arrival_ns
-            self._on_rtcp(packet, arrival_ns)
-            return
-        ssrc = int.from_bytes(datagram[8:12], "big")
+        is_rtcp = 191 < datagram[1] < 224
+        ssrc = datagram[4:8] if is_rtcp else datagram[8:12]
         if ssrc not in self._ssrcs and not self._has_room(srtp, arrival_ns):
             self.counters.over_limit += 1
             return
-        packet = srtp.rtp(datagram)
+        packet = srtp.rtcp(datagram) if is_rtcp else srtp.rtp(datagram)
         if packet is None:
             self._count_refusal(srtp)
             return
-        self._ssrcs[ssrc] = arrival_ns
-        self.last_media_ns = arrival_ns
-        self._on_rtp(packet, arrival_ns)
+        self._ssrcs[ssrc] = self.last_media_ns = arrival_ns
+        if is_rtcp:
+            self._on_rtcp(packet, arrival_ns)
+        else:
+            self._on_rtp(packet, arrival_ns)
 
     def _has_room(self, srtp: InboundSrtp, now_ns: int) -> bool:
         if len(self._ssrcs) < MAX_SSRCS:
@@ -220,7 +217,7 @@ class DatagramPath:
         if now_ns < self._full_until_ns:
             return False
         del self._ssrcs[idle]
-        srtp.forget(idle)
+        srtp.forget(int.from_bytes(idle, "big"))
         return True
 
     def _count_refusal(self, srtp: InboundSrtp) -> None:

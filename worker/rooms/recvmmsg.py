@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.core.timing import NS_PER_S
 
-BATCH_DATAGRAMS = 128
+BATCH_DATAGRAMS = 64
 DATAGRAM_BYTES = 2048
 """A longer datagram arrives cut to this, which is still too long to be taken for one of ours."""
 _NAME_BYTES = 32  # room for a sockaddr_in6

@@ -10,6 +10,7 @@ import aiohttp
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
 from worker.rooms.backoff import Backoff
+from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.mesh_messages import (
     MAX_MESSAGE_BYTES,
     BadMessage,
@@ -83,6 +84,7 @@ class Signalling:
                     if lost_ns - self._joined_ns > STABLE_NS:
                         self._backoff.reset()
                     on_lost(reason)
+                stop_if_cancelled()
                 logger.info("not in the room: %s", reason)
                 await asyncio.sleep(self._backoff.next_s())
 

@@ -16,6 +16,7 @@ from worker.errors import RoomError
 from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatistics
 from worker.rooms.attention import Attention
 from worker.rooms.backoff import Backoff
+from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.handshakes import Handshakes
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh_messages import (
@@ -185,6 +186,7 @@ class Subscription:
         delay_s = 0.0
         try:
             while True:
+                stop_if_cancelled()
                 began_ns = self._clock_ns()
                 try:
                     await self._serve(delay_s)

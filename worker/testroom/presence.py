@@ -11,6 +11,7 @@ import aiohttp
 
 from worker.core.identity import Source, UserId
 from worker.errors import RoomError, RoomRefused
+from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.ice import IceSettings
 from worker.rooms.signalling import without_address
 from worker.testroom.faults import Impairment, NetworkFaults
@@ -153,7 +154,7 @@ class Presence:
                     "room lost, joining again",
                     extra={"user": self._user_id, "reason": without_address(exc)},
                 )
-            _stop_if_cancelled()
+            stop_if_cancelled()
             await asyncio.sleep(RETRY_S)
 
     async def _enter(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -277,13 +278,6 @@ class Presence:
             self._outbox.put_nowait(encode(message))
         except asyncio.QueueFull:
             log.warning("the room does not read", extra={"user": self._user_id})
-
-
-def _stop_if_cancelled() -> None:
-    """A task group that is failing already swallows a cancellation (Python 3.11): repeat it."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Final
 from worker.core.identity import Codec, Kind
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
+from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.ice import IceSettings
 from worker.rooms.media import (
     AUDIO_LEVEL_URI,
@@ -101,6 +102,7 @@ class Subscription:
         """Offer, connect, and offer again whenever tracks change; ends when the peer fails."""
         try:
             while True:
+                stop_if_cancelled()
                 await self._changed.wait()
                 self._changed.clear()
                 if self._peer.state in (PeerState.FAILED, PeerState.CLOSED):

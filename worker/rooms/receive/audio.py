@@ -70,6 +70,11 @@ class AudioStream:
             if self._is_new(timestamp - age):
                 self._deliver(payload, codec, timestamp - age, arrival_ns, level)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is waited for."""
+        return not len(self.source.missing)
+
     def poll(self, now_ns: int) -> None:
         """Give up what is overdue."""
         missing = self.source.missing

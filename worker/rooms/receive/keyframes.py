@@ -20,6 +20,11 @@ class KeyframeRequests:
         self._last_request_ns: int | None = None
         self._unanswered = 0
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a keyframe."""
+        return self._needed_since_ns is None and not self._is_asked
+
     def need(self, since_ns: int) -> None:
         """Nothing can be shown from *since_ns* on until a keyframe comes; may be repeated."""
         if self._needed_since_ns is None or since_ns < self._needed_since_ns:
@@ -43,7 +48,7 @@ class KeyframeRequests:
 
     def due_ns(self) -> int | None:
         """When the next request may go out; None when nobody needs one."""
-        if self._needed_since_ns is None and not self._is_asked:
+        if self.is_idle:
             return None
         wanted_ns = 0 if self._is_asked else self._needed_since_ns or 0
         if self._last_request_ns is None:

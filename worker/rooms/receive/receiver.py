@@ -18,9 +18,9 @@ from worker.rooms.receive.track import TrackReceiver
 from worker.rooms.receive.transport_feedback import TransportFeedback
 from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension, parse_rtp
 from worker.rooms.rtp.rtcp import (
-    MAX_REPORT_BLOCKS,
     ByePacket,
     ReceiverReportPacket,
+    ReportBlock,
     SenderReportPacket,
     build_cname,
     build_receiver_report,
@@ -80,6 +80,9 @@ class PeerReceiver:
         self._demultiplexer = Demultiplexer()
         self._tracks: dict[TrackId, TrackReceiver] = {}
         self._next_report_ns = 0
+        self._is_idle = False
+        """Nothing is waited for, so that only the clock can make something due."""
+        self._next_duty_ns = 0
 
     @property
     def next_epoch(self) -> int:
@@ -107,6 +110,7 @@ class PeerReceiver:
                 track.update(entry, now_ns)
             tracks[track_id] = track
         self._tracks = tracks
+        self._is_idle = False
         self._transport_id = next(
             (
                 entry.extensions[TRANSPORT_CC_URI]
@@ -131,9 +135,13 @@ class PeerReceiver:
                 self.counters.unknown += 1
                 return
             self.last_rtp_ns = arrival_ns
-            self._tracks[track_id].receive(packet, arrival_ns)
+            track = self._tracks[track_id]
+            track.receive(packet, arrival_ns)
+            if self._is_idle:
+                self._is_idle = track.is_idle
         except BadPacket:
             self.counters.malformed += 1
+            self._is_idle = False
 
     def on_rtcp(self, data: bytes, arrival_ns: int) -> None:
         """Take one plain RTCP compound; malformed ones are counted."""
@@ -142,6 +150,7 @@ class PeerReceiver:
         except BadPacket:
             self.counters.malformed += 1
             return
+        self._is_idle = False
         for packet in packets:
             if isinstance(packet, SenderReportPacket):
                 track = self._track_of(packet.ssrc)
@@ -154,21 +163,33 @@ class PeerReceiver:
                         track.end_source(ssrc, arrival_ns)
 
     def poll(self, now_ns: int) -> Sequence[bytes]:
-        """Do what is due; returns RTCP compounds to send."""
-        packets: list[bytes] = []
-        for track in self._tracks.values():
-            packets += track.poll(self._ssrc, now_ns)
-        if self.last_rtp_ns is not None and now_ns >= self._next_report_ns:
+        """Do what is due; returns RTCP compounds to send. Next to free while all goes well."""
+        if self._is_idle and now_ns < self._next_duty_ns:
+            return ()
+        is_report_due = self.last_rtp_ns is not None and now_ns >= self._next_report_ns
+        extra: list[bytes] = []
+        if is_report_due:
             self._next_report_ns = now_ns + REPORT_INTERVAL_NS
-            packets[:0] = self._reports(now_ns)
-        packets += self._transport_feedback.poll(self._latest_ssrc, now_ns)
-        return pack_compounds(packets) if packets else ()
+            extra = self._bitrate_limit()
+        compounds: list[bytes] = []
+        for track in self._tracks.values():
+            feedback = track.poll(self._ssrc, now_ns)
+            if feedback or (is_report_due and track.source is not None):
+                compounds += pack_compounds([*self._report(track, now_ns), *feedback, *extra])
+                extra = []
+        compounds += self._transport_feedback.poll(self._latest_ssrc, now_ns)
+        self._is_idle = all(track.is_idle for track in self._tracks.values())
+        self._next_duty_ns = self._next_report_ns
+        if self._transport_id is not None:
+            self._next_duty_ns = min(self._next_report_ns, self._transport_feedback.due_ns)
+        return compounds
 
     def request_keyframe(self, track_id: TrackId) -> None:
         """Ask for a keyframe of *track_id*; at most one request a second goes out."""
         track = self._tracks.get(track_id)
         if track is not None:
             track.request_keyframe()
+            self._is_idle = False
 
     def last_packet_ns(self, track_id: TrackId) -> int | None:
         """When the last packet of *track_id* came; None before the first."""
@@ -185,17 +206,24 @@ class PeerReceiver:
         track_id = self._demultiplexer.track_of(ssrc)
         return self._tracks.get(track_id) if track_id is not None else None
 
-    def _reports(self, now_ns: int) -> Iterator[bytes]:
-        """RFC 3550 section 6.1: a report and our name first in every compound we begin."""
-        sources = [track.source for track in self._tracks.values()]
-        blocks = [source.report(now_ns) for source in sources if source is not None]
-        for at in range(0, max(1, len(blocks)), MAX_REPORT_BLOCKS):
-            yield build_receiver_report(
-                ReceiverReportPacket(self._ssrc, tuple(blocks[at : at + MAX_REPORT_BLOCKS]))
-            )
+    def _report(self, track: TrackReceiver, now_ns: int) -> Iterator[bytes]:
+        """What a compound begins with (RFC 3550, 6.1): a report, and our name.
+
+        Each track has compounds of its own, and a report first: there are servers that take all
+        of a compound to be about the first stream it names.
+        """
+        source, ssrc = track.source, track.ssrc
+        if source is not None:
+            blocks: tuple[ReportBlock, ...] = (source.report(now_ns),)
+        else:
+            blocks = () if ssrc is None else (ReportBlock(ssrc, 0, 0, 0, 0, 0, 0),)
+        yield build_receiver_report(ReceiverReportPacket(self._ssrc, blocks))
         yield build_cname(self._ssrc, CNAME)
+
+    def _bitrate_limit(self) -> list[bytes]:
+        """What all may send together; with transport feedback senders find out for themselves."""
         if self._transport_id is not None:
-            return  # the sender estimates for itself, from the transport feedback
+            return []
         videos = [
             track.ssrc
             for track in self._tracks.values()
@@ -203,4 +231,4 @@ class PeerReceiver:
         ]
         audio_count = sum(track.kind is Kind.AUDIO for track in self._tracks.values())
         ceiling_bps = len(videos) * VIDEO_CEILING_BPS + audio_count * AUDIO_CEILING_BPS
-        yield build_remb(self._ssrc, ceiling_bps, videos)
+        return [build_remb(self._ssrc, ceiling_bps, videos)]

@@ -132,25 +132,33 @@ class TrackReceiver:
             self._retire(now_ns)
             self._keyframes.satisfied()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is missing, waited for or asked for: polling would do nothing."""
+        return (
+            (self._stream is None or self._stream.is_idle)
+            and self._keyframes.is_idle
+            and self._pending_report is None
+        )
+
     def poll(self, sender_ssrc: int, now_ns: int) -> list[bytes]:
         """Feedback that is due: NACKs and keyframe requests, as RTCP packets."""
         feedback = []
-        stream = self._stream
+        stream, ssrc = self._stream, self.ssrc
         if stream is not None:
-            source = stream.source
-            source.missing.give_up_ns = self._patience.limit_ns(self.kind)
+            stream.source.missing.give_up_ns = self._patience.limit_ns(self.kind)
             stream.poll(now_ns)
-            requests = source.missing.due(now_ns)
-            for at in range(0, len(requests), MAX_REQUESTED):
-                self.statistics.nacks_sent += 1
-                chunk = requests[at : at + MAX_REQUESTED]
-                feedback.append(build_nack(sender_ssrc, source.ssrc, chunk))
-            if self._pending_report is not None:
-                self._retry_report(now_ns)
-        ssrc = self.ssrc
         if ssrc is not None and self._media.is_active and self._keyframes.take(now_ns):
             self.statistics.keyframe_requests += 1
             feedback.append(build_pli(sender_ssrc, ssrc))
+        if stream is not None:
+            requests = stream.source.missing.due(now_ns)
+            for at in range(0, len(requests), MAX_REQUESTED):
+                self.statistics.nacks_sent += 1
+                chunk = requests[at : at + MAX_REQUESTED]
+                feedback.append(build_nack(sender_ssrc, stream.source.ssrc, chunk))
+            if self._pending_report is not None:
+                self._retry_report(now_ns)
         return feedback
 
     def _receive_rtx(self, packet: RtpPacket, payload_type: int, arrival_ns: int) -> None:

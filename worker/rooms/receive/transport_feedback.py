@@ -30,7 +30,8 @@ class TransportFeedback:
         """The first number that was not reported on yet."""
         self._count = 0
         self._base = 0
-        self._due_ns = 0
+        self.due_ns = 0
+        """When the next feedback may go out."""
 
     def note(self, number: int, arrival_ns: int) -> None:
         """A packet with the transport-wide *number* (16 bits) came."""
@@ -42,9 +43,9 @@ class TransportFeedback:
 
         *media_ssrc* is any of the transport's: the format wants one.
         """
-        if now_ns < self._due_ns or not self._noted:
+        if now_ns < self.due_ns or not self._noted:
             return []
-        self._due_ns = now_ns + INTERVAL_NS
+        self.due_ns = now_ns + INTERVAL_NS
         first, last = self._take()
         messages = []
         while first <= last:

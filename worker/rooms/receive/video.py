@@ -83,6 +83,11 @@ class VideoStream:
             return
         self._deliver(arrival_ns)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is waited for."""
+        return self._guard_end_ns is None and not len(self.source.missing)
+
     def poll(self, now_ns: int) -> None:
         """Give up what is overdue."""
         missing, assembler = self.source.missing, self._assembler
