@@ -151,7 +151,7 @@ class VideoIngest:
             self._request_keyframe()
 
     def prepare(self, room_ns: int) -> None:
-        """It comes into sight soon after *room_ns*: get what is there decoded."""
+        """It is in sight at *room_ns* or soon after: get what is there decoded."""
         if not self.is_muted and not self._awaits_keyframe:
             self._wanted = True
             self._room_ns = room_ns
@@ -170,8 +170,8 @@ class VideoIngest:
             self._wanted = True
             if self._awaits_keyframe:
                 self._request_keyframe()
-        self._room_ns = room_ns
-        self._advance(room_ns)
+        self._room_ns = max(self._room_ns, room_ns)
+        self._advance(self._room_ns)
         return self._playout.pick(room_ns)
 
     def hide(self, room_ns: int) -> None:

@@ -137,8 +137,10 @@ class VideoLane:
             lag_ns = self._clock.now_ns() - due_ns
             self._count(lag_ns, max(0, end - first))
             stride = _stride(lag_ns)
+            next_ns = origin_ns + tick_ns(end, self.fps)
+            self._prepare(next_ns)
             frames = [self._frame(tick, origin_ns, stride) for tick in range(first, end)]
-            self._prepare(origin_ns + tick_ns(end, self.fps))
+            self._prepare(next_ns)  # what this batch put out of sight may be back in the next
             if frames:
                 await self._composed.put(
                     await loop.run_in_executor(self._compose_thread, self._compose, frames)
@@ -196,12 +198,12 @@ class VideoLane:
         return pictures
 
     def _prepare(self, room_ns: int) -> None:
-        """Have decoded what comes into sight within the playout delay."""
+        """Have decoded what is in sight or coming into it, for all of a batch at once."""
         scene = self._director.coming_scene
         if scene is not self._coming_scene:
             self._coming_scene, self._coming = scene, frozenset(visible_videos(scene))
             self._came |= self._coming
-        for track_id in self._came - self._seen:
+        for track_id in self._came | self._seen:
             ingest = self._tracks.get(track_id)
             if ingest is not None:
                 ingest.prepare(room_ns)
