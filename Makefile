@@ -24,18 +24,24 @@ lint: dev
 unit: dev
 	$(BIN)/pytest --ignore=tests/e2e
 
+# The peers are Debian's ffmpeg and GStreamer.
 bench: dev
+	deploy/packages.sh ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
+	    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
 	$(BIN)/python benchmarks/live.py
 	$(BIN)/python benchmarks/job.py
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/receive.py
+	$(BIN)/python benchmarks/sound.py
+	$(BIN)/python benchmarks/peers.py --quick
+	$(BIN)/python benchmarks/hundred.py
 
 # Long runs: minutes to hours.
 soak: packages dev
 	$(BIN)/pytest -m soak -o timeout=0
 
 packages:
-	deploy/packages.sh ffmpeg chromium fonts-dejavu-core
+	deploy/packages.sh ffmpeg chromium fonts-dejavu-core coturn janus nftables iproute2
 
 setup: $(VENV)/.worker
 dev: $(VENV)/.dev

@@ -23,8 +23,8 @@ from worker.ports import Clock, EncodedFrame, Picture, VideoDecoder
 
 log = logging.getLogger(__name__)
 
-DECODE_LEAD_NS = 300 * NS_PER_MS
-"""Frames are decoded this long before they are shown: two batches of the video lane, and some.
+DECODE_LEAD_NS = 200 * NS_PER_MS
+"""Frames are decoded this long before they are needed: a batch of the video lane, and some.
 
 So a busy moment costs no frame, and a decoder is woken for several at a time."""
 
@@ -178,10 +178,12 @@ class VideoIngest:
         """Nobody sees the track at *room_ns*: stop decoding, but stay ready to begin at once.
 
         Kept is everything from the newest keyframe on whose time has come. To be called when the
-        track goes out of sight, and now and then while it is.
+        track goes out of sight, and now and then while it is; only then decoded pictures go too,
+        as those ahead would be missing if it were back at once.
         """
         if self._wanted:
             self._wanted = False
+        else:
             self._playout.clear()
         while (keyframe := self._queue.next_keyframe) is not None:
             capture_ns = self._capture_ns(keyframe)
@@ -274,9 +276,9 @@ class VideoIngest:
         self._queue.put_back(decoded.rest)
         if decoded.error is not None:
             self._skip_to_keyframe()
+        for capture_ns, picture in decoded.pictures:
+            self._playout.push(picture, capture_ns)
         if self._wanted:
-            for capture_ns, picture in decoded.pictures:
-                self._playout.push(picture, capture_ns)
             self._advance(self._room_ns)
 
     def _strike(self, offence: Offence) -> None:
