@@ -184,4 +184,5 @@ def test_who_left_leaves_nothing_behind_but_an_entry(tmp_path: Path) -> None:
     }
     assert {kind: more for kind, more in grown.items() if more > joined / 3} == {}
     assert samples[0].descriptors == samples[1].descriptors
-    assert samples[0].threads == samples[1].threads
+    # Fewer is fine: pools of earlier tests end in their own time.
+    assert samples[1].threads <= samples[0].threads

@@ -174,15 +174,23 @@ class Shown:
 
 
 def av_offsets(frames: Shown, beeps_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much later than its sound each picture appears, s: both against the sender's clock."""
-    sound_s = {round(float(beep)): float(beep) for beep in beeps_s}
+    """How much later than its sound each picture appears, s: both against the sender's clock.
+
+    A beep that lost a packet is found where the rest of it is. Sound that is really out of place
+    is so for longer than one beep, so the middle one of three neighbours tells.
+    """
+    late_s = beeps_s - np.round(beeps_s)
+    late_s = np.median([np.roll(late_s, 1), late_s, np.roll(late_s, -1)], axis=0)
+    sound_s = {
+        round(float(beep)): round(float(beep)) + float(late)
+        for beep, late in zip(beeps_s, late_s, strict=True)
+    }
     offsets = []
     for number, shown_s in frames.first_s.items():
         captured_s = number / frames.fps
         nearest = min(sound_s, key=lambda second: abs(second - captured_s))
         if abs(nearest - captured_s) <= 1:
-            late_s = sound_s[nearest] - nearest
-            offsets.append(shown_s - captured_s - late_s)
+            offsets.append(shown_s - captured_s - (sound_s[nearest] - nearest))
     return np.asarray(offsets)
 
 

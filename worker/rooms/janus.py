@@ -7,7 +7,6 @@ drops, media goes on while we connect again.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ from worker.rooms.janus_roster import JanusNaming, JanusRoster
 from worker.rooms.janus_subscription import JanusPass, JanusSubscription
 from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
 from worker.rooms.receive.patience import Patience
+from worker.rooms.track_statistics import RoomStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class JanusRoom:
         self._entry = entry
         self._naming = naming or JanusNaming()
         self._link = JanusLink(url=url, access=access or JanusAccess(), clock_ns=clock_ns)
-        self._statistics: OrderedDict[TrackId, TrackStatistics] = OrderedDict()
+        self._statistics = RoomStatistics()
         self._patience = Patience()
         self._pool: SubscriptionPool | None = None
         self._reader: DatagramReader | None = None

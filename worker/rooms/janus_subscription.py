@@ -81,6 +81,8 @@ class _Handle:
         """What was asked for, by MID."""
         self.substreams: dict[str, int] = {}
         """The simulcast layer that is being relayed, by MID."""
+        self.suspects: set[StreamKey] = set()
+        """Streams from which nothing comes, to be subscribed to anew."""
         self.offers: deque[str] = deque()
         self.changed = asyncio.Event()
 
@@ -303,7 +305,11 @@ class JanusSubscription:
     async def _reconcile(self, handle: _Handle) -> None:
         carried = set(handle.streams.values())
         missing = [key for key in self._wanted if key not in carried]
-        surplus = [mid for mid, key in handle.streams.items() if key not in self._wanted]
+        suspects, handle.suspects = handle.suspects, set()
+        missing += suspects & carried
+        surplus = [
+            mid for mid, key in handle.streams.items() if key not in self._wanted or key in suspects
+        ]
         if surplus:
             entries = [{"sub_mid": mid} for mid in surplus]
             body: dict[str, object] = {"request": "unsubscribe", "streams": entries}
@@ -327,18 +333,19 @@ class JanusSubscription:
 
     async def _configure(self, handle: _Handle) -> None:
         """Pause what nobody sees; ask for layers as large as their tiles."""
-        entries: list[dict[str, object]] = []
+        changes: dict[str, Delivery] = {}
         for mid, key in handle.streams.items():
             live = self._wanted.get(key)
             if live is None or live.track.kind is not Kind.VIDEO:
                 continue
             delivery = self._delivery(live)
             if handle.delivery.get(mid) != delivery:
-                handle.delivery[mid] = delivery
-                entries.append({"mid": mid, **delivery.fields()})
-        if entries:
+                changes[mid] = delivery
+        if changes:
+            entries = [{"mid": mid, **delivery.fields()} for mid, delivery in changes.items()]
             body: dict[str, object] = {"request": "configure", "streams": entries}
             await self._link.message(handle.handle_id, body)
+            handle.delivery |= changes
 
     def _entry(self, handle: _Handle, key: StreamKey) -> dict[str, object]:
         feed_id, mid = key
@@ -412,6 +419,10 @@ class JanusSubscription:
         for track_id in judgement.silent:
             session.request_keyframe(track_id)
         if judgement.is_dead:
-            logger.warning("the room is silent; subscribing again")
             self._silence.has_replaced()
-        return judgement.is_dead
+        if judgement.is_silent:
+            logger.warning("the room is silent; subscribing again")
+        elif judgement.is_dead:
+            logger.warning("streams are silent; subscribing to them again")
+            handle.suspects = {self._keys[track_id] for track_id in judgement.silent}
+        return judgement.is_silent

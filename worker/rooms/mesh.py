@@ -6,7 +6,6 @@ old place, and who is there is then compared with who was.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -23,19 +22,9 @@ from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
 from worker.rooms.receive.patience import Patience
 from worker.rooms.signalling import Signalling
 from worker.rooms.subscription import Subscription
+from worker.rooms.track_statistics import RoomStatistics
 
 logger = logging.getLogger(__name__)
-
-MAX_STATISTICS = 10_000
-
-
-class _Statistics(OrderedDict[TrackId, TrackStatistics]):
-    """Counters by track; of more than 10,000 tracks the oldest are forgotten."""
-
-    def __setitem__(self, track_id: TrackId, statistics: TrackStatistics) -> None:
-        super().__setitem__(track_id, statistics)
-        while len(self) > MAX_STATISTICS:
-            self.popitem(last=False)
 
 
 class MeshRoom:
@@ -66,7 +55,7 @@ class MeshRoom:
             clock_ns=clock_ns,
         )
         self._handshakes = Handshakes()
-        self._statistics = _Statistics()
+        self._statistics = RoomStatistics()
         self._patience = Patience()
         self._roster: Roster | None = None
         self._reader: DatagramReader | None = None

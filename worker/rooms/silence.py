@@ -21,6 +21,8 @@ class Judgement:
 
     is_dead: bool
     """Something that should come does not: another session may bring it."""
+    is_silent: bool = False
+    """Nothing at all comes."""
     silent: tuple[TrackId, ...] = ()
     """Tracks whose publisher should be reminded."""
 
@@ -63,8 +65,9 @@ class SilenceWatch:
         }
         if not quiet_ns:
             return Judgement(is_dead=False)
+        is_silent = min(quiet_ns.values()) > self._leniency * SILENT_SESSION_NS
         is_dead = (
-            min(quiet_ns.values()) > self._leniency * SILENT_SESSION_NS
+            is_silent
             or max(quiet_ns.values()) > self._leniency * DEAD_TRACK_NS
             # Missing from every offer: one was lost together with a signalling connection.
             or any(
@@ -80,4 +83,4 @@ class SilenceWatch:
         )
         if not silent and now_ns - connected_ns > self._leniency * DEAD_TRACK_NS:
             self._leniency = 1
-        return Judgement(is_dead, silent)
+        return Judgement(is_dead, is_silent, silent)

@@ -14,6 +14,8 @@ ATTEMPTS = 3
 """Requests of one packet there must be time for: at 5 % loss both ways one of 10,000 remains."""
 DECODE_NS = 150 * NS_PER_MS
 """What a picture needs between the last of its packets and its instant."""
+REQUEST_NS = 50 * NS_PER_MS
+"""What requests wait for in all: reordering, and the next poll each time."""
 
 
 class Patience:
@@ -34,6 +36,6 @@ class Patience:
 
     def note_repair(self, round_trip_ns: int) -> None:
         """Requests are answered after *round_trip_ns*."""
-        needed_ns = ATTEMPTS * round_trip_ns + DECODE_NS
+        needed_ns = ATTEMPTS * round_trip_ns + REQUEST_NS + DECODE_NS
         if needed_ns > self.wanted_delay_ns:
             self.wanted_delay_ns = needed_ns
