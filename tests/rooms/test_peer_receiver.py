@@ -177,7 +177,7 @@ def test_answers_tell_the_room_what_delay_repairs_need() -> None:
     bench.feed(sender.frame(is_keyframe=True))
     lost = sender.frame()
     bench.feed([lost[0], lost[2]]).wait(405).feed([sender.rtx(lost[1])])
-    assert bench.patience.wanted_delay_ns == (3 * 400 + 150) * MS
+    assert bench.patience.wanted_delay_ns == (3 * 400 + 200) * MS
 
 
 def test_a_packet_that_comes_after_it_was_given_up_is_discarded() -> None:
