@@ -35,7 +35,7 @@ from worker.ports import (
     TrackMuted,
     TrackPublished,
 )
-from worker.rooms import signalling, silence, subscription
+from worker.rooms import bad_messages, silence, subscription
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh import MeshRoom
 
@@ -417,7 +417,7 @@ async def test_a_deaf_publisher_keeps_nobody_else_waiting(
 async def test_nonsense_is_counted_and_ignored_until_it_is_too_much(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(signalling, "MAX_BAD_MESSAGES", 50)
+    monkeypatch.setattr(bad_messages, "MAX_BAD_MESSAGES", 50)
     async with scripted_room() as room:
         room.add("p1", MICROPHONE)
         async with joined(room) as (mesh, ear):

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import secrets
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,9 +12,9 @@ import aiohttp
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
 from worker.rooms.backoff import Backoff
+from worker.rooms.bad_messages import BadMessage, BadMessages
 from worker.rooms.janus_messages import (
     MAX_MESSAGE_BYTES,
-    BadMessage,
     JanusMessage,
     parse_message,
 )
@@ -32,9 +31,6 @@ HEARTBEAT_S = 5.0
 KEEPALIVE_S = 10.0
 """Janus ends sessions that are silent for `session_timeout`, 60 s unless configured."""
 STABLE_NS = 5 * NS_PER_S
-MAX_BAD_MESSAGES = 50
-BAD_MESSAGE_WINDOW_NS = 60 * NS_PER_S
-"""So much nonsense within a minute means that the two ends are out of step: connect again."""
 REFUSED_AGAIN_NS = 60 * NS_PER_S
 """Once in, being refused is retried this long: a room may come back after its server."""
 
@@ -73,7 +69,6 @@ class JanusLink:
     def __init__(self, *, url: str, access: JanusAccess, clock_ns: Callable[[], int]) -> None:
         self.is_up = asyncio.Event()
         """Set while requests can be made."""
-        self.bad_message_count = 0
         self._url = url
         self._credentials = {
             key: value
@@ -85,10 +80,15 @@ class JanusLink:
         self._session_id: int | None = None
         self._waiting: dict[str, asyncio.Future[JanusMessage]] = {}
         self._listeners: dict[int, Callable[[JanusMessage], None]] = {}
-        self._bad_ns: deque[int] = deque(maxlen=MAX_BAD_MESSAGES)
+        self._bad_messages = BadMessages()
         self._backoff = Backoff()
         self._entered_ns = 0
         self._failure: RoomError | None = None
+
+    @property
+    def bad_message_count(self) -> int:
+        """Messages that were not of the protocol."""
+        return self._bad_messages.count
 
     async def run(
         self, on_up: Callable[[bool], Awaitable[None]], on_lost: Callable[[str], None]
@@ -253,7 +253,7 @@ class JanusLink:
                 raise BadMessage("not text")
             message = parse_message(received.data)
         except BadMessage as exc:
-            self._count_bad(exc)
+            self._bad_messages.note(exc, self._clock_ns())
             return
         if message.kind == "ack":
             return  # the answer of the plugin follows
@@ -271,14 +271,4 @@ class JanusLink:
         try:
             self._listeners[handle_id](message)
         except BadMessage as exc:
-            self._count_bad(exc)
-
-    def _count_bad(self, problem: BadMessage) -> None:
-        now_ns = self._clock_ns()
-        self.bad_message_count += 1
-        self._bad_ns.append(now_ns)
-        if len(self._bad_ns) < MAX_BAD_MESSAGES:
-            return
-        if now_ns - self._bad_ns[0] < BAD_MESSAGE_WINDOW_NS:
-            self._bad_ns.clear()
-            raise RoomError("too many messages that make no sense") from problem
+            self._bad_messages.note(exc, self._clock_ns())

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from worker.core.identity import Kind
-from worker.errors import RoomError
+from worker.rooms.bad_messages import BadMessage
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_FEEDS = 512
@@ -22,12 +22,6 @@ FeedId = int | str
 """A publisher in a room; Janus counts or names them, as its configuration says."""
 
 _KINDS = {kind.value: kind for kind in Kind}
-
-
-class BadMessage(RoomError):
-    """A message that is not of the API; it is ignored and counted."""
-
-    code = "bad_message"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from worker.core.identity import Kind, Source
 from worker.core.layout.geometry import Size
-from worker.errors import RoomError
+from worker.rooms.bad_messages import BadMessage
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +23,6 @@ MAX_NAME_CHARACTERS = 128
 _ID = re.compile(r"[!-~]{1,128}")
 _KINDS = {kind.value: kind for kind in Kind}
 _SOURCES = {source.value: source for source in Source}
-
-
-class BadMessage(RoomError):
-    """A message that is not of the protocol; it is ignored and counted."""
-
-    code = "bad_message"
 
 
 @dataclass(frozen=True, slots=True)

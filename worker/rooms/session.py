@@ -114,11 +114,6 @@ class MediaSession:
             return None
         return self._receiver.last_rtp_ns or self.connected_ns
 
-    @property
-    def has_received(self) -> bool:
-        """Whether any RTP came."""
-        return self._receiver is not None and self._receiver.last_rtp_ns is not None
-
     def last_packet_ns(self, track_id: TrackId) -> int | None:
         """When the newest packet of *track_id* came."""
         return self._receiver.last_packet_ns(track_id) if self._receiver is not None else None

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 
 import aiohttp
@@ -10,10 +9,10 @@ import aiohttp
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
 from worker.rooms.backoff import Backoff
+from worker.rooms.bad_messages import BadMessage, BadMessages
 from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.mesh_messages import (
     MAX_MESSAGE_BYTES,
-    BadMessage,
     Message,
     Refused,
     Welcome,
@@ -29,9 +28,6 @@ HEARTBEAT_S = 5.0
 """A ping this often; the socket is dead when its answer takes half as long, so after 7.5 s."""
 STABLE_NS = 5 * NS_PER_S
 """A connection that lasted this long was a success; shorter ones count as failed attempts."""
-MAX_BAD_MESSAGES = 50
-BAD_MESSAGE_WINDOW_NS = 60 * NS_PER_S
-"""So much nonsense within a minute means that the two ends are out of step: join again."""
 REFUSED_AGAIN_NS = 60 * NS_PER_S
 """Once in, being refused is retried this long: our former presence may still hold the place."""
 
@@ -47,15 +43,19 @@ class Signalling:
         """
         self.is_up = asyncio.Event()
         """Set while joined."""
-        self.bad_message_count = 0
         self._url = url
         self._join = join
         self._clock_ns = clock_ns
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._resume: str | None = None
-        self._bad_ns: deque[int] = deque(maxlen=MAX_BAD_MESSAGES)
+        self._bad_messages = BadMessages()
         self._joined_ns = 0
         self._backoff = Backoff()
+
+    @property
+    def bad_message_count(self) -> int:
+        """Messages that were not of the protocol."""
+        return self._bad_messages.count
 
     async def run(
         self, on_message: Callable[[Message], None], on_lost: Callable[[str], None]
@@ -142,19 +142,9 @@ class Signalling:
                 raise BadMessage("not text")
             message = parse_message(received.data)
         except BadMessage as exc:
-            self._count_bad(exc)
+            self._bad_messages.note(exc, self._clock_ns())
             return
         on_message(message)
-
-    def _count_bad(self, problem: BadMessage) -> None:
-        now_ns = self._clock_ns()
-        self.bad_message_count += 1
-        self._bad_ns.append(now_ns)
-        if len(self._bad_ns) < MAX_BAD_MESSAGES:
-            return
-        if now_ns - self._bad_ns[0] < BAD_MESSAGE_WINDOW_NS:
-            self._bad_ns.clear()
-            raise RoomError("too many messages that make no sense") from problem
 
 
 def without_address(error: Exception) -> str:
