@@ -4,6 +4,8 @@ WorkerError
 ├── RequestError          the caller asked for something impossible
 │   └── InvalidField      one named field is missing, of the wrong type or out of range
 ├── DestinationError      a file system, bucket or server refused us (the job goes on)
+│   ├── DestinationRefused    it will not help to ask again: wrong key, no such bucket
+│   └── KeyTaken              there is such an object already; nothing is ever overwritten
 ├── RoomError             the room or its server failed (retried, then the job stops)
 │   └── RoomRefused       the room said no: wrong pin, unknown room (not retried)
 ├── MediaError            one source sent what cannot be decoded (that source is held)
@@ -42,6 +44,20 @@ class DestinationError(WorkerError):
 
     code = "destination"
     retryable = True
+
+
+class DestinationRefused(DestinationError):
+    """The destination answered, and the answer is no; asking again would not help."""
+
+    code = "destination_refused"
+    retryable = False
+
+
+class KeyTaken(DestinationError):
+    """There is an object of that name already, and nothing is ever overwritten."""
+
+    code = "key_taken"
+    retryable = False
 
 
 class RoomError(WorkerError):

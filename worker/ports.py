@@ -361,6 +361,191 @@ class MediaKit(Protocol):
         ...
 
 
+# --- files that are delivered ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedFile:
+    """One file of a recording, from the moment it is begun.
+
+    An MP4 file, or a whole HLS recording with its playlist. Plain values only: it is kept beside
+    the file in the spool, so that whoever finishes it after a crash knows all about it.
+    """
+
+    job_id: str
+    file_id: str
+    """Unique within the job; stays through crashes."""
+    record_format: str
+    """`MP4` or `HLS`."""
+    key: str
+    """Object key of the file, of HLS the playlist."""
+    start_s: float
+    """Room time of its first frame, from the recording's origin."""
+    start_unix_s: float
+    """The same by the wall clock."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a store holds under a key."""
+
+    key: str
+    size: int
+    etag: str
+    """As the store gives it; equal etags of one store mean equal bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A multipart upload that was begun and neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    begun_unix_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One part of an open upload; the same number again replaces it."""
+
+    number: int
+    """From 1."""
+    size: int
+    etag: str
+
+
+class Store(Protocol):
+    """Objects by key, in a bucket or a directory.
+
+    Every method raises `DestinationError`; its `retryable` says whether asking again may help.
+    One call is one attempt with a deadline of its own: repeating is the caller's business.
+    Contents are checked on the way (checksums), so what is stored is what was given.
+    """
+
+    @property
+    def address(self) -> str:
+        """`s3://bucket` or `file:///directory`, without secrets."""
+        ...
+
+    async def check(self) -> None:
+        """Find out whether objects can be written, without leaving one behind."""
+        ...
+
+    async def put(
+        self, key: str, data: bytes, *, content_type: str, replace: bool = False
+    ) -> StoredObject:
+        """Store a whole object. Raises `KeyTaken` unless *replace*."""
+        ...
+
+    async def begin(self, key: str, *, content_type: str) -> str:
+        """Open an upload; returns its id. Nothing is visible before `complete`."""
+        ...
+
+    async def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+        """Store part *number*, at least 5 MiB unless it is the last."""
+        ...
+
+    async def complete(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> StoredObject:
+        """Make the object of *parts*. Raises `KeyTaken`: nothing is ever overwritten."""
+        ...
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Give an upload up; one that is gone already is no error."""
+        ...
+
+    async def uploads(self, prefix: str) -> Sequence[OpenUpload]:
+        """Open uploads of keys that begin with *prefix*."""
+        ...
+
+    async def parts(self, key: str, upload_id: str) -> Sequence[StoredPart]:
+        """What has arrived of an open upload, by number."""
+        ...
+
+    async def head(self, key: str) -> StoredObject | None: ...
+
+    async def get(self, key: str, *, max_bytes: int) -> bytes:
+        """The object's bytes. Raises `DestinationError` also when it is larger than *max_bytes*."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """A key that is not there is no error."""
+        ...
+
+
+class Parcel(Protocol):
+    """A file on its way into a store while it is being written. Made by `Courier.collect`."""
+
+    def grew(self, size: int) -> None:
+        """So many bytes of the file will not change any more, but for its first part."""
+        ...
+
+    async def seal(self) -> StoredObject:
+        """The file is closed: deliver what is missing and return once the object can be read.
+
+        Retries for as long as it may help. Raises `DestinationError` when it cannot; the file
+        then stays in the spool, for `recover`.
+        """
+        ...
+
+
+class Courier(Protocol):
+    """Carries files of one job into its store; the recording never waits for it."""
+
+    def collect(self, file: RecordedFile, path: Path, *, key: str, content_type: str) -> Parcel:
+        """Follow the file at *path* (in the spool) that belongs to *file*, and store it as *key*.
+
+        What is needed to finish it after a crash is kept beside it.
+        """
+        ...
+
+    async def put(self, key: str, data: bytes, *, content_type: str) -> StoredObject:
+        """Store something small that may be replaced, such as a playlist; retried likewise."""
+        ...
+
+    async def settle(self) -> None:
+        """Wait until everything collected is delivered or given up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileStarted:
+    """The first packets of a file are being written."""
+
+    file: RecordedFile
+
+
+@dataclass(frozen=True, slots=True)
+class FileCompleted:
+    """A file can be read from the store."""
+
+    file: RecordedFile
+    location: str
+    """The store's address, `s3://bucket` or `file:///directory`."""
+    size: int
+    """Bytes; of HLS all segments and the playlist."""
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOver:
+    """The job has ended and every file of it was announced, or was given up."""
+
+    job_id: str
+    reason: str
+    """Value of `StopReason`."""
+
+
+RecordEvent = FileStarted | FileCompleted | RecordingOver
+
+
+class RecordEvents(Protocol):
+    """Where events of a recording go, in order. Kept before the call returns."""
+
+    async def publish(self, event: RecordEvent) -> None: ...
+
+
 # --- sinks ----------------------------------------------------------------------------------
 
 
