@@ -41,7 +41,7 @@ soak: packages dev
 	$(BIN)/pytest -m soak -o timeout=0
 
 packages:
-	deploy/packages.sh ffmpeg chromium fonts-dejavu-core coturn janus nftables iproute2 libnginx-mod-rtmp
+	deploy/packages.sh ffmpeg chromium fonts-dejavu-core coturn janus nftables iproute2 nginx-light libnginx-mod-rtmp
 
 setup: $(VENV)/.worker
 dev: $(VENV)/.dev
