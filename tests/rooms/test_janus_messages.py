@@ -142,20 +142,34 @@ def test_what_is_not_of_the_api_is_a_bad_message(text: str) -> None:
     [
         {},
         [1],
-        [{"id": True}],
-        [{"id": None}],
-        [{"id": ""}],
-        [{"id": 1.5}],
-        [{"id": 1 << 70}],
-        [{"id": 1, "streams": [{"type": "video"}]}],
-        [{"id": 1, "streams": [{"type": "video", "mid": "x" * 65}]}],
-        [{"id": 1, "streams": [{"type": "video", "mid": str(n)} for n in range(65)]}],
         [{"id": n} for n in range(MAX_FEEDS + 1)],
     ],
 )
 def test_a_bad_list_of_publishers_is_a_bad_message(publishers: object) -> None:
     with pytest.raises(BadMessage):
         feeds({"publishers": publishers})
+
+
+@pytest.mark.parametrize(
+    "publisher",
+    [
+        {"id": True},
+        {"id": None},
+        {"id": ""},
+        {"id": "\ud800"},
+        {"id": 1.5},
+        {"id": 1 << 70},
+        {"id": 1, "streams": [{"type": "video"}]},
+        {"id": 1, "streams": [{"type": "video", "mid": "x" * 65}]},
+        {"id": 1, "streams": [{"type": "video", "mid": "\ud800"}]},
+        {"id": 1, "streams": [{"type": "video", "mid": str(n)} for n in range(65)]},
+    ],
+)
+def test_a_publisher_that_makes_no_sense_costs_the_others_nothing(
+    publisher: dict[str, object],
+) -> None:
+    listed = feeds({"publishers": [publisher, {"id": 7, "display": "Ann"}]})
+    assert [feed.feed_id for feed in listed] == [7]
 
 
 @given(json_values)

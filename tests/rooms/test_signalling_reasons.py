@@ -4,7 +4,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from worker.errors import RoomError
-from worker.rooms.signalling import without_address
+from worker.rooms.rejoining import without_address
 
 ADDRESS = URL("ws://127.0.0.1:8080/ws?token=planted-secret")
 REQUEST = aiohttp.RequestInfo(ADDRESS, "GET", CIMultiDictProxy(CIMultiDict()), ADDRESS)

@@ -6,14 +6,13 @@ drops, media goes on while we connect again.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from worker.core.identity import TrackId
 from worker.core.layout.geometry import Size
 from worker.errors import RoomError
-from worker.ports import RoomConnected, RoomDisconnected, RoomListener, TrackStatistics
+from worker.ports import RoomConnected, RoomDisconnected, RoomListener
 from worker.rooms import private
 from worker.rooms.ice import IceSettings
 from worker.rooms.janus_link import JanusAccess, JanusLink
@@ -21,11 +20,7 @@ from worker.rooms.janus_messages import JanusMessage, departed, feeds
 from worker.rooms.janus_pool import SubscriptionPool
 from worker.rooms.janus_roster import JanusNaming, JanusRoster
 from worker.rooms.janus_subscription import JanusPass, JanusSubscription
-from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
-from worker.rooms.receive.patience import Patience
-from worker.rooms.track_statistics import RoomStatistics
-
-logger = logging.getLogger(__name__)
+from worker.rooms.receiving import Receiving
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,7 +46,7 @@ class JanusEntry:
         return {name: value for name, value in fields.items() if value is not None}
 
 
-class JanusRoom:
+class JanusRoom(Receiving):
     """`ports.Room` of a VideoRoom. Good for one `run`."""
 
     def __init__(
@@ -65,15 +60,12 @@ class JanusRoom:
         ice: IceSettings | None = None,
     ) -> None:
         """*url* is Janus's `ws:` or `wss:` address."""
+        super().__init__(clock_ns)
         self._ice = ice or IceSettings()
-        self._clock_ns = clock_ns
         self._entry = entry
         self._naming = naming or JanusNaming()
         self._link = JanusLink(url=url, access=access or JanusAccess(), clock_ns=clock_ns)
-        self._statistics = RoomStatistics()
-        self._patience = Patience()
         self._pool: SubscriptionPool | None = None
-        self._reader: DatagramReader | None = None
         self._handle_id: int | None = None
         self._private_id: int | None = None
 
@@ -86,11 +78,13 @@ class JanusRoom:
         """Join and deliver into *listener* until cancelled; see `ports.Room`."""
         private.verify()
         failure: RoomError | None = None
-        self._reader = DatagramReader.where_available(self._clock_ns)
+        self._open_reader()
         async with asyncio.TaskGroup() as tasks:
             pool = self._pool = SubscriptionPool(lambda: self._subscription(listener), tasks)
             roster = JanusRoster(self._naming, listener.on_event)
-            poller = tasks.create_task(self._poll(pool), name="poll receivers")
+            poller = tasks.create_task(
+                self._poll(lambda: pool.subscriptions), name="poll receivers"
+            )
 
             async def enter(has_resumed: bool) -> None:
                 await self._enter(has_resumed, roster, pool)
@@ -105,8 +99,7 @@ class JanusRoom:
             finally:
                 poller.cancel()
                 pool.cancel()
-                if self._reader is not None:
-                    self._reader.close()
+                self._close_reader()
         if failure is not None:
             raise failure
 
@@ -119,22 +112,6 @@ class JanusRoom:
         """Pause all other video, and ask for layers that fit their tiles."""
         if self._pool is not None:
             self._pool.set_tiles(wanted)
-
-    def wanted_delay_ns(self) -> int:
-        """Playout delay with which lost pictures could be repaired."""
-        return self._patience.wanted_delay_ns
-
-    def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
-        """Missing packets are waited for this long."""
-        self._patience.set_limits(video_ns=video_ns, audio_ns=audio_ns)
-
-    def datagrams_dropped(self) -> int:
-        """Datagrams of all connections that the kernel dropped for want of room."""
-        return self._reader.overflowed if self._reader is not None else 0
-
-    def statistics(self) -> Mapping[TrackId, TrackStatistics]:
-        """Counters of every track seen so far, ended ones included."""
-        return self._statistics
 
     async def _enter(self, has_resumed: bool, roster: JanusRoster, pool: SubscriptionPool) -> None:
         """Join anew even when the session was resumed: only that tells who is there."""
@@ -179,16 +156,3 @@ class JanusRoom:
             room_pass=lambda: JanusPass(self._entry.room, self._entry.pin, self._private_id),
             reader=self._reader,
         )
-
-    async def _poll(self, pool: SubscriptionPool) -> None:
-        has_failed = False
-        while True:
-            await asyncio.sleep(READ_INTERVAL_S)
-            if self._reader is not None:
-                self._reader.read()
-            try:
-                pool.poll(self._clock_ns())
-            except Exception:  # feedback boundary: a bug there must not end the job
-                if not has_failed:
-                    logger.exception("feedback failed; further failures are not logged")
-                has_failed = True

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
-from worker.rooms.backoff import Backoff
 from worker.rooms.bad_messages import BadMessage, BadMessages
 from worker.rooms.janus_messages import (
     MAX_MESSAGE_BYTES,
     JanusMessage,
     parse_message,
 )
-from worker.rooms.signalling import without_address
+from worker.rooms.rejoining import Rejoining
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +28,6 @@ HEARTBEAT_S = 5.0
 """A ping this often; the socket is dead when its answer takes half as long."""
 KEEPALIVE_S = 10.0
 """Janus ends sessions that are silent for `session_timeout`, 60 s unless configured."""
-STABLE_NS = 5 * NS_PER_S
-REFUSED_AGAIN_NS = 60 * NS_PER_S
-"""Once in, being refused is retried this long: a room may come back after its server."""
 
 UNAUTHORIZED = 403
 NO_SUCH_ROOM = 426
@@ -67,8 +62,6 @@ class JanusLink:
     """Keeps one Janus session alive. Events of handles go to their listeners."""
 
     def __init__(self, *, url: str, access: JanusAccess, clock_ns: Callable[[], int]) -> None:
-        self.is_up = asyncio.Event()
-        """Set while requests can be made."""
         self._url = url
         self._credentials = {
             key: value
@@ -81,9 +74,13 @@ class JanusLink:
         self._waiting: dict[str, asyncio.Future[JanusMessage]] = {}
         self._listeners: dict[int, Callable[[JanusMessage], None]] = {}
         self._bad_messages = BadMessages()
-        self._backoff = Backoff()
-        self._entered_ns = 0
+        self._rejoining = Rejoining(clock_ns)
         self._failure: RoomError | None = None
+
+    @property
+    def is_up(self) -> asyncio.Event:
+        """Set while requests can be made."""
+        return self._rejoining.is_up
 
     @property
     def bad_message_count(self) -> int:
@@ -99,27 +96,12 @@ class JanusLink:
         from before, with all its handles. Raises `RoomRefused` when Janus or the room says no,
         after a minute if it once said yes.
         """
-        lost_ns: int | None = None
         refusal: RoomRefused | None = None
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
-            while True:
-                try:
-                    reason = await self._visit(http, tasks, on_up)
-                except RoomRefused as exc:
-                    if lost_ns is None or self._clock_ns() - lost_ns > REFUSED_AGAIN_NS:
-                        refusal = exc  # raised below: out of the group it would come wrapped
-                        break
-                    reason = str(exc)
-                except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
-                    reason = without_address(exc)
-                if self.is_up.is_set():
-                    self.is_up.clear()
-                    lost_ns = self._clock_ns()
-                    if lost_ns - self._entered_ns > STABLE_NS:
-                        self._backoff.reset()
-                    on_lost(reason)
-                logger.info("not in the room: %s", reason)
-                await asyncio.sleep(self._backoff.next_s())
+            try:
+                await self._rejoining.run(lambda: self._visit(http, tasks, on_up), on_lost)
+            except RoomRefused as exc:
+                refusal = exc  # raised below: out of the group it would come wrapped
         if refusal is not None:
             raise refusal
 
@@ -221,8 +203,7 @@ class JanusLink:
             except RequestFailed as exc:
                 refusal = REFUSALS.get(exc.error_code)
                 raise exc if refusal is None else RoomRefused(refusal) from exc
-            self._entered_ns = self._clock_ns()
-            self.is_up.set()
+            self._rejoining.enter()
             while True:
                 await asyncio.sleep(KEEPALIVE_S)
                 await self.request("keepalive")

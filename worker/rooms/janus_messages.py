@@ -4,6 +4,7 @@ Janus passes on what publishers say of themselves, so nothing in here is trusted
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ MAX_INTEGER = (1 << 64) - 1
 
 FeedId = int | str
 """A publisher in a room; Janus counts or names them, as its configuration says."""
+
+logger = logging.getLogger(__name__)
 
 _KINDS = {kind.value: kind for kind in Kind}
 
@@ -96,8 +99,17 @@ def parse_message(text: str) -> JanusMessage:
 
 
 def feeds(event: Mapping[str, object]) -> tuple[Feed, ...]:
-    """The publishers that *event* lists. Raises `BadMessage`."""
-    return tuple(_feed(entry) for entry in _objects(event.get("publishers", []), MAX_FEEDS))
+    """The publishers that *event* lists. Raises `BadMessage`.
+
+    One whose entry makes no sense is left out: what it says of itself must not cost the others.
+    """
+    found = []
+    for entry in _objects(event.get("publishers", []), MAX_FEEDS):
+        try:
+            found.append(_feed(entry))
+        except BadMessage as exc:
+            logger.debug("a publisher is not recorded: %s", exc)
+    return tuple(found)
 
 
 def departed(event: Mapping[str, object]) -> FeedId | None:
@@ -169,8 +181,10 @@ def _objects(value: object, limit: int) -> Iterable[dict[str, object]]:
 
 
 def _feed_id(value: object) -> FeedId:
-    if _is_integer(value) or (isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARACTERS):
-        assert isinstance(value, int | str)
+    if isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_NAME_CHARACTERS:
+        return value
+    if _is_integer(value):
+        assert isinstance(value, int)
         return value
     raise BadMessage("no id of a publisher")
 
@@ -181,7 +195,7 @@ def _is_integer(value: object) -> bool:
 
 def _mid(value: object) -> str:
     mid = _optional_text(value, MAX_MID_CHARACTERS)
-    if not mid:
+    if not mid or not mid.isprintable():
         raise BadMessage("no mid")
     return mid
 

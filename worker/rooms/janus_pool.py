@@ -1,12 +1,13 @@
 """Spreads the streams of a room over peer connections, and keeps each where it is."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from worker.core.identity import TrackId
 from worker.core.layout.geometry import Size
+from worker.rooms.janus_plan import StreamKey
 from worker.rooms.janus_roster import LiveStream
-from worker.rooms.janus_subscription import JanusSubscription, StreamKey
+from worker.rooms.janus_subscription import JanusSubscription
 
 STREAMS_PER_CONNECTION = 60
 """A connection keeps at most 64 tracks; beyond that there is another one."""
@@ -24,6 +25,11 @@ class SubscriptionPool:
         self._subscriptions: list[JanusSubscription] = []
         self._running: list[asyncio.Task[None]] = []
         self._tiles: Mapping[TrackId, Size] | None = None
+
+    @property
+    def subscriptions(self) -> Sequence[JanusSubscription]:
+        """All of them; each keeps one connection up."""
+        return self._subscriptions
 
     def receive(self, streams: Iterable[LiveStream]) -> None:
         """Receive exactly *streams*; those that stay go on where they are."""
@@ -53,11 +59,6 @@ class SubscriptionPool:
         """Janus has forgotten us and our handles."""
         for subscription in self._subscriptions:
             subscription.renew()
-
-    def poll(self, now_ns: int) -> None:
-        """Send the RTCP that is due."""
-        for subscription in self._subscriptions:
-            subscription.poll(now_ns)
 
     def request_keyframe(self, track_id: TrackId) -> None:
         """Ask the publisher for a keyframe, at most once a second."""

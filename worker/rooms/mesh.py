@@ -5,29 +5,24 @@ old place, and who is there is then compared with who was.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from worker.core.identity import ParticipantId, TrackId
 from worker.core.layout.geometry import Size
 from worker.errors import RoomRefused
-from worker.ports import RoomDisconnected, RoomListener, TrackStatistics
+from worker.ports import RoomDisconnected, RoomListener
 from worker.rooms import private
 from worker.rooms.handshakes import Handshakes
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh_messages import Message, Welcome, join_message
 from worker.rooms.mesh_roster import Roster
-from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
-from worker.rooms.receive.patience import Patience
+from worker.rooms.receiving import Receiving
 from worker.rooms.signalling import Signalling
 from worker.rooms.subscription import Subscription
-from worker.rooms.track_statistics import RoomStatistics
-
-logger = logging.getLogger(__name__)
 
 
-class MeshRoom:
+class MeshRoom(Receiving):
     """`ports.Room` of the test room; joins as a subscriber. Good for one `run`."""
 
     def __init__(
@@ -44,9 +39,9 @@ class MeshRoom:
         """*url* is the server's `ws:` or `wss:` address. When that is a loopback one, 127.0.0.1
         is offered too, unless *ice* names addresses itself.
         """
+        super().__init__(clock_ns)
         local = IceSettings.for_signalling(url)
         self._ice = local if ice is None else replace(ice, with_loopback=local.with_loopback)
-        self._clock_ns = clock_ns
         self._signalling = Signalling(
             url=url,
             join=lambda resume: join_message(
@@ -55,10 +50,7 @@ class MeshRoom:
             clock_ns=clock_ns,
         )
         self._handshakes = Handshakes()
-        self._statistics = RoomStatistics()
-        self._patience = Patience()
         self._roster: Roster | None = None
-        self._reader: DatagramReader | None = None
         self._wanted: Mapping[TrackId, Size] | None = None
         self._has_news = asyncio.Event()
         """Something is to be told to publishers."""
@@ -72,7 +64,7 @@ class MeshRoom:
         """Join and deliver into *listener* until cancelled; see `ports.Room`."""
         private.verify()
         refusal: RoomRefused | None = None
-        self._reader = DatagramReader.where_available(self._clock_ns)
+        self._open_reader()
         async with asyncio.TaskGroup() as tasks:
             roster = self._roster = Roster(
                 listener=listener,
@@ -81,7 +73,9 @@ class MeshRoom:
                 clock_ns=self._clock_ns,
             )
             helpers = [
-                tasks.create_task(self._poll(roster), name="poll receivers"),
+                tasks.create_task(
+                    self._poll(lambda: (roster, *roster.subscriptions)), name="poll receivers"
+                ),
                 tasks.create_task(self._tell_wanted(roster), name="tell what is looked at"),
             ]
 
@@ -100,8 +94,7 @@ class MeshRoom:
                 for helper in helpers:
                     helper.cancel()
                 roster.cancel()
-                if self._reader is not None:
-                    self._reader.close()
+                self._close_reader()
         if refusal is not None:
             raise refusal
 
@@ -112,14 +105,6 @@ class MeshRoom:
                 if track_id in subscription.tracks:
                     subscription.request_keyframe(track_id)
 
-    def wanted_delay_ns(self) -> int:
-        """Playout delay with which lost pictures could be repaired."""
-        return self._patience.wanted_delay_ns
-
-    def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
-        """Missing packets of all publishers are waited for this long."""
-        self._patience.set_limits(video_ns=video_ns, audio_ns=audio_ns)
-
     def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
         """Let publishers pause every video that is not in *wanted*; see `ports.Room`."""
         self._wanted = dict(wanted)
@@ -127,14 +112,6 @@ class MeshRoom:
             for subscription in self._roster.subscriptions:
                 subscription.want_video(self._wanted)
         self._has_news.set()
-
-    def datagrams_dropped(self) -> int:
-        """Datagrams of all connections that the kernel dropped for want of room."""
-        return self._reader.overflowed if self._reader is not None else 0
-
-    def statistics(self) -> Mapping[TrackId, TrackStatistics]:
-        """Counters of every track seen so far, ended ones included."""
-        return self._statistics
 
     def _subscription(self, participant_id: ParticipantId, listener: RoomListener) -> Subscription:
         return Subscription(
@@ -157,19 +134,3 @@ class MeshRoom:
             await self._signalling.is_up.wait()
             for subscription in roster.subscriptions:
                 await subscription.tell_wanted()
-
-    async def _poll(self, roster: Roster) -> None:
-        has_failed = False
-        while True:
-            await asyncio.sleep(READ_INTERVAL_S)
-            if self._reader is not None:
-                self._reader.read()
-            now_ns = self._clock_ns()
-            roster.poll(now_ns)
-            for subscription in roster.subscriptions:
-                try:
-                    subscription.poll(now_ns)
-                except Exception:  # participant boundary: the others' feedback must go on
-                    if not has_failed:
-                        logger.exception("feedback failed; further failures are not logged")
-                    has_failed = True

@@ -1,16 +1,12 @@
 """The WebSocket to the test room's server: joined, watched, and joined again when it is lost."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 import aiohttp
 
-from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
-from worker.rooms.backoff import Backoff
 from worker.rooms.bad_messages import BadMessage, BadMessages
-from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.mesh_messages import (
     MAX_MESSAGE_BYTES,
     Message,
@@ -18,18 +14,13 @@ from worker.rooms.mesh_messages import (
     Welcome,
     parse_message,
 )
-
-logger = logging.getLogger(__name__)
+from worker.rooms.rejoining import Rejoining
 
 JOIN_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 HEARTBEAT_S = 5.0
 """A ping this often; the socket is dead when its answer takes half as long, so after 7.5 s."""
-STABLE_NS = 5 * NS_PER_S
-"""A connection that lasted this long was a success; shorter ones count as failed attempts."""
-REFUSED_AGAIN_NS = 60 * NS_PER_S
-"""Once in, being refused is retried this long: our former presence may still hold the place."""
 
 
 class Signalling:
@@ -41,16 +32,18 @@ class Signalling:
         """*join* makes the first message of a connection from what the last welcome said about
         coming back.
         """
-        self.is_up = asyncio.Event()
-        """Set while joined."""
         self._url = url
         self._join = join
         self._clock_ns = clock_ns
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._resume: str | None = None
         self._bad_messages = BadMessages()
-        self._joined_ns = 0
-        self._backoff = Backoff()
+        self._rejoining = Rejoining(clock_ns)
+
+    @property
+    def is_up(self) -> asyncio.Event:
+        """Set while joined."""
+        return self._rejoining.is_up
 
     @property
     def bad_message_count(self) -> int:
@@ -64,29 +57,8 @@ class Signalling:
 
         Raises `RoomRefused` when the server says no, after a minute if it once said yes.
         """
-        lost_ns: int | None = None
         async with aiohttp.ClientSession() as http:
-            while True:
-                reason = "connection closed"
-                try:
-                    await self._visit(http, on_message)
-                except RoomRefused as exc:
-                    if lost_ns is None or self._clock_ns() - lost_ns > REFUSED_AGAIN_NS:
-                        raise
-                    reason = str(exc)
-                except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
-                    reason = without_address(exc)
-                finally:
-                    self._socket = None
-                if self.is_up.is_set():
-                    self.is_up.clear()
-                    lost_ns = self._clock_ns()
-                    if lost_ns - self._joined_ns > STABLE_NS:
-                        self._backoff.reset()
-                    on_lost(reason)
-                stop_if_cancelled()
-                logger.info("not in the room: %s", reason)
-                await asyncio.sleep(self._backoff.next_s())
+            await self._rejoining.run(lambda: self._visit(http, on_message), on_lost)
 
     async def send(self, text: str) -> None:
         """Send one message. Raises `RoomError` when there is no connection."""
@@ -101,7 +73,8 @@ class Signalling:
 
     async def _visit(
         self, http: aiohttp.ClientSession, on_message: Callable[[Message], None]
-    ) -> None:
+    ) -> str:
+        """One connection, until it ends; returns why. Raises `RoomRefused`."""
         async with (
             asyncio.timeout(JOIN_TIMEOUT_S) as deadline,
             http.ws_connect(
@@ -122,10 +95,9 @@ class Signalling:
                 raise RoomError("the server did not answer our request to join")
             deadline.reschedule(None)
             self._socket = socket
-            self._joined_ns = self._clock_ns()
             self._resume = first.resume
             on_message(first)
-            self.is_up.set()
+            self._rejoining.enter()
             try:
                 async for received in socket:
                     self._take(received, on_message)
@@ -133,6 +105,9 @@ class Signalling:
                 # Closed as it would be otherwise, this would mean goodbye to the server.
                 await socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR)
                 raise
+            finally:
+                self._socket = None
+        return "connection closed"
 
     def _take(self, received: aiohttp.WSMessage, on_message: Callable[[Message], None]) -> None:
         if received.type is aiohttp.WSMsgType.ERROR:
@@ -145,12 +120,3 @@ class Signalling:
             self._bad_messages.note(exc, self._clock_ns())
             return
         on_message(message)
-
-
-def without_address(error: Exception) -> str:
-    """What went wrong, in words that cannot hold the server's address: tokens are part of it."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"the server answered {error.status} instead of a connection"
-    if isinstance(error, aiohttp.ClientError):
-        return type(error).__name__
-    return str(error) or type(error).__name__

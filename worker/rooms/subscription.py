@@ -17,6 +17,7 @@ from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatisti
 from worker.rooms.attention import Attention
 from worker.rooms.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
+from worker.rooms.handover import Handover
 from worker.rooms.handshakes import Handshakes
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh_messages import (
@@ -42,13 +43,9 @@ RETRY_LIMIT_S = 2.0
 RECONNECT_S = 2.0
 """ICE asks again after 0.5, 1, 2, 4 s: an attempt that is older than this notices too late that
 the network is back. A network on which connecting takes long is given four times as long."""
-OVERLAP_S = 2.0
-"""How long a replaced session may wait for its successor's first frames."""
 STABLE_NS = 5 * NS_PER_S
 """A session that lasted this long was a success; after a shorter one the next has to wait."""
 RECENT_NS = 2 * NS_PER_S
-EPOCHS_BETWEEN = 16
-"""Left to a session that goes on beside its successor."""
 
 
 class Subscription:
@@ -85,12 +82,7 @@ class Subscription:
         self._former: MediaSession | None = None
         self._current: MediaSession | None = None
         self._coming: MediaSession | None = None
-        self._newest: MediaSession | None = None
-        """The last one that connected."""
-        self._sources: dict[TrackId, MediaSession] = {}
-        """Whose frames of a track are delivered."""
-        self._to_switch: set[TrackId] = set()
-        self._has_switched = asyncio.Event()
+        self._handover = Handover()
         self._attempt: asyncio.Timeout | None = None
         self._failures = 0
         self._connect_timeout_s = CONNECT_TIMEOUT_S
@@ -109,8 +101,7 @@ class Subscription:
         self._tracks = dict(tracks)
         self._attention.set_tracks(self._tracks)
         self._expect()
-        for track_id in self._sources.keys() - tracks.keys():
-            del self._sources[track_id]
+        self._handover.keep(tracks.keys())
         if tracks:
             self._has_tracks.set()
         else:
@@ -176,7 +167,7 @@ class Subscription:
 
     def request_keyframe(self, track_id: TrackId) -> None:
         """Ask the publisher for a keyframe, at most once a second."""
-        session = self._sources.get(track_id, self._newest)
+        session = self._handover.source(track_id)
         if session is not None:
             session.request_keyframe(track_id)
 
@@ -249,7 +240,7 @@ class Subscription:
             session = self._coming = MediaSession(
                 ice=self._ice.attempt(self._failures),
                 clock_ns=self._clock_ns,
-                on_connected=self._first_epoch,
+                on_connected=self._handover.connected,
                 on_frame=self._deliver_frame,
                 on_sender_report=self._deliver_report,
                 statistics=self._statistics,
@@ -291,16 +282,7 @@ class Subscription:
 
     async def _end_former(self, former: MediaSession) -> None:
         """Close the former session once its successor has brought a frame of every track."""
-        self._to_switch = {
-            track_id for track_id, source in self._sources.items() if source is former
-        }
-        self._has_switched.clear()
-        if self._to_switch:
-            try:
-                async with asyncio.timeout(OVERLAP_S):
-                    await self._has_switched.wait()
-            except TimeoutError:
-                pass  # a camera that shows nothing new, or whose keyframe is late
+        await self._handover.finish(former)
         self._former = None
         await former.close()
         await self._say_closed(former)
@@ -374,29 +356,19 @@ class Subscription:
 
     # --- what comes -------------------------------------------------------------------------
 
-    def _first_epoch(self, session: MediaSession) -> int:
-        """*session* has connected; the first epoch it may use."""
-        before, self._newest = self._newest, session
-        return before.next_epoch + EPOCHS_BETWEEN if before is not None else 0
-
     def _deliver_frame(self, session: MediaSession, frame: EncodedFrame) -> None:
         track_id = frame.track_id
         if track_id not in self._tracks:
             return
-        if self._sources.get(track_id) is not session:
-            if session is not self._newest:
-                return
-            self._sources[track_id] = session
-            self._to_switch.discard(track_id)
-            if not self._to_switch:
-                self._has_switched.set()
+        if not self._handover.take(session, track_id):
+            return
         if self._attention.admits(frame):
             self._listener.on_frame(frame)
         elif self._attention.awaits_keyframe(track_id):
             session.request_keyframe(track_id)
 
     def _deliver_report(self, session: MediaSession, report: SenderReport) -> None:
-        if report.track_id in self._tracks and self._sources.get(report.track_id) is session:
+        if self._handover.brings(session, report.track_id):
             self._listener.on_sender_report(report)
 
     def _who(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from worker.core.identity import Source, UserId
 from worker.errors import RoomError, RoomRefused
 from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.ice import IceSettings
-from worker.rooms.signalling import without_address
+from worker.rooms.rejoining import without_address
 from worker.testroom.faults import Impairment, NetworkFaults
 from worker.testroom.protocol import (
     MAX_MESSAGE_BYTES,
