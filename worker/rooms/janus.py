@@ -74,6 +74,12 @@ class JanusRoom(Receiving):
         """Messages of Janus that were not of its API."""
         return self._link.bad_message_count
 
+    @property
+    def bad_offer_count(self) -> int:
+        """Offers of Janus that made no sense."""
+        subscriptions = () if self._pool is None else self._pool.subscriptions
+        return sum(subscription.bad_offer_count for subscription in subscriptions)
+
     async def run(self, listener: RoomListener) -> None:
         """Join and deliver into *listener* until cancelled; see `ports.Room`."""
         private.verify()

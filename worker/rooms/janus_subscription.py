@@ -67,6 +67,8 @@ class JanusSubscription:
         reader: DatagramReader | None = None,
     ) -> None:
         """*room_pass* is asked anew for each connection."""
+        self.bad_offer_count = 0
+        """Offers that made no sense; the connection goes on as it was."""
         self._link = link
         self._listener = listener
         self._ice = ice
@@ -228,7 +230,8 @@ class JanusSubscription:
                 await self._reconcile(handle)
                 await self._configure(handle)
             except BadSdp as exc:
-                logger.warning("offer refused: %s", exc)
+                self.bad_offer_count += 1
+                logger.info("offer refused: %s", exc)
             except RequestFailed as exc:
                 logger.info("Janus refused a change: %s", exc)
                 await asyncio.sleep(RETRY_S)
@@ -250,20 +253,33 @@ class JanusSubscription:
             await self._link.message(handle.handle_id, body)
             await self._answer_all(handle)
         if missing:
-            await self._subscribe(handle, missing)
-            await self._answer_all(handle)
+            try:
+                await self._subscribe(handle, missing)
+            finally:
+                await self._answer_all(handle)
 
     async def _subscribe(self, handle: JanusHandle, keys: list[StreamKey]) -> None:
-        """All at once; when one of them has gone meanwhile, one after the other."""
+        """All at once; when one of them has gone meanwhile, each by itself.
+
+        Raises `RequestFailed` when something is missing still.
+        """
         body: dict[str, object] = {"request": "subscribe"}
         try:
             streams = [self._plan.entry(key) for key in keys]
             await self._link.message(handle.handle_id, body | {"streams": streams})
-        except RequestFailed:
-            if len(keys) == 1:
-                raise
-            for key in keys:
+            return
+        except RequestFailed as exc:
+            refusal = exc
+        if len(keys) == 1:
+            raise refusal
+        is_complete = True
+        for key in keys:
+            try:
                 await self._subscribe(handle, [key])
+            except RequestFailed:
+                is_complete = False
+        if not is_complete:
+            raise refusal
 
     async def _configure(self, handle: JanusHandle) -> None:
         """Pause what nobody sees; ask for layers as large as their tiles."""
