@@ -8,6 +8,7 @@ from scipy import signal
 
 from tests.support import hearing
 from tests.support.rehearse import rehearse
+from tests.support.selection import begins_within_s, heard, judge
 from worker.core.audio.loudness import k_weighting
 from worker.core.audio.shortlist import PLACES
 from worker.testroom.person import PEOPLE, tone_hz
@@ -16,8 +17,6 @@ COUNT = 42
 """The first 28 have tones of their own; the others share those and stay in the background."""
 PERIOD_S = 3
 PERIODS = 8
-SETTLING_S = 0.3
-AUDIBLE_DB = -55.0
 LADDER_DB = [-16 - 1.5 * step for step in range(PEOPLE)]
 BACKGROUND_DB = -62
 GAP_DB = 1.5
@@ -85,18 +84,15 @@ def crowd(tmp_path_factory):
 
 def test_the_right_three_of_42_are_heard(crowd):
     done, pcm = crowd
-    judged = right = 0
-    for window, row in enumerate(hearing.tone_levels(pcm, TONES_HZ)):
-        start_s = window / 10
-        if start_s % PERIOD_S < SETTLING_S:
-            continue
-        judged += 1
-        heard = {n for n in range(PEOPLE) if row[n] > AUDIBLE_DB}
-        right += heard == expected_in(int(start_s / PERIOD_S))
+    verdict = judge(
+        heard(pcm, TONES_HZ),
+        lambda time_s: expected_in(int(time_s / PERIOD_S)),
+        [period * PERIOD_S for period in range(PERIODS)],
+    )
 
-    print(f"right in {right} of {judged} windows")
-    assert judged > 200
-    assert right / judged >= 0.99
+    print(verdict)
+    assert verdict.judged > 200
+    assert verdict.share >= 0.99
     for n in range(PEOPLE, COUNT):
         assert done.participant(f"user-{n}")["speaker_turns"] == []
 
@@ -132,10 +128,7 @@ def test_a_newcomers_first_20_ms_are_heard_in_a_crowd_too(tmp_path):
     )
 
     pcm = hearing.mono(done.recording.sound())
-    strength = hearing.envelope(pcm, tone_hz(9))
-    steady = float(np.median(strength[6 * 2000 : 7 * 2000]))
-    assert 20 * np.log10(steady / np.sqrt(2)) == pytest.approx(-18, abs=1.5)
-    half = np.flatnonzero(strength > steady / 2)[0] / 2000
+    from_s = begins_within_s(pcm, tone_hz(9), -18)
     # Half of the strength is reached where half the 8.3 ms window is filled; Opus adds 6.5 ms.
-    assert half - 5.0 <= 0.020, f"heard from {half:.4f} s on"
+    assert from_s - 5.0 <= 0.020, f"heard from {from_s:.4f} s on"
     assert done.participant("new")["tracks"][0]["packets_decoded"] < 4 * 50

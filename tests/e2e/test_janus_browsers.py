@@ -10,7 +10,7 @@ import pytest
 from tests.support import hearing, oracle, seeing
 from tests.support.browser import chromium
 from tests.support.janus import URL, janus_server
-from tests.support.janus_browser import janus_page, publishing
+from tests.support.janus_browser import janus_page, publishing, yuv_of
 from tests.support.live import document, worker
 from tests.support.look import Recording
 from tests.support.namespace import network_namespace
@@ -52,7 +52,7 @@ def who_is_in(planes: VideoPlanes, rect: Rect) -> str | None:
     seen = np.asarray(mean_colour(planes, rect, inset=0.15))
     if seen[0] > 215 and abs(seen[1] - 128) < 12 and abs(seen[2] - 128) < 12:
         return "flash"
-    known = {name: _yuv(colour) for name, colour in (COLOURS | {"screen": SCREEN}).items()}
+    known = {name: yuv_of(colour) for name, colour in (COLOURS | {"screen": SCREEN}).items()}
     name, distance = min(
         ((name, float(np.abs(seen - colour).max())) for name, colour in known.items()),
         key=lambda found: found[1],
@@ -140,15 +140,3 @@ async def test_three_browsers_one_sharing_one_returning_one_late(tmp_path: Path)
         # A browser that is short of CPU paints late itself; what the recorder adds is judged with
         # marked media. Half a frame is the grid on which a flash can be seen at all.
         assert np.quantile(np.abs(offsets), 0.75) <= 0.045 + 1 / (2 * FPS)
-
-
-def _yuv(colour: str) -> np.ndarray:
-    """BT.601 limited range, as cameras of browsers are sent."""
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return np.asarray(
-        [
-            16 + (65.738 * red + 129.057 * green + 25.064 * blue) / 256,
-            128 + (-37.945 * red - 74.494 * green + 112.439 * blue) / 256,
-            128 + (112.439 * red - 94.154 * green - 18.285 * blue) / 256,
-        ]
-    )

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import oracle
-from tests.support.janus import URL, janus_server
+from tests.support import hearing, oracle
+from tests.support.janus import URL, JanusOptions, janus_server
 from tests.support.janus_cast import janus_cast
 from tests.support.live import document, worker
 from tests.support.namespace import network_namespace
 from tests.support.seeing import Watch
+from tests.support.selection import heard, judge, loudest_at, stepped_tones
 from worker.testroom.person import tone_hz
 
 SECONDS = 20
@@ -40,6 +41,14 @@ camera = {codec = "vp9"}
 def namespace() -> Iterator[None]:
     with network_namespace():
         yield
+
+
+LEVELS_DB = {
+    0.0: [-16, -20, -24, -28, -32, -36],
+    5.0: [-16, -20, -36, -28, -32, -24],  # 2 and 5 change places
+    10.0: [-36, -20, -32, -28, -16, -24],  # 0 falls, 4 rises
+    15.0: [-36, -32, -28, -16, -20, -24],  # two new ones at once
+}
 
 
 def drop(percent: int) -> None:
@@ -91,3 +100,34 @@ async def test_three_codecs_through_janus_stay_in_sync(
     recovered = sum(track["packets_recovered"] for track in tracks)
     print("recovered", recovered, "lost", sum(track["packets_lost"] for track in tracks))
     assert (recovered > 50) == bool(loss_percent)
+
+
+@pytest.mark.timeout(180)
+async def test_the_three_loudest_of_six_are_heard_through_janus_in_a_room_with_a_name(
+    namespace: None, tmp_path: Path
+) -> None:
+    options = JanusOptions(room="board-meeting", room_settings={"audiolevel_ext": True})
+    job = document(
+        tmp_path,
+        "",
+        mix={"encode_template": "audio_only"},
+        room={"kind": "janus", "url": URL, "room": "board-meeting", "user_id": "display"},
+        max_duration_s=24,
+        audio={"levelling": False},
+    )
+    async with janus_server(tmp_path / "janus", options), worker(job) as recorder:
+        await recorder.recorded(0.5)
+        async with janus_cast(stepped_tones(LEVELS_DB), room="board-meeting"):
+            assert await recorder.ended() == 0, recorder.complaints
+
+    windows = heard(hearing.mono(recorder.recording.sound()), [tone_hz(n) for n in range(6)])
+    # Their clock is not the recording's; the first change, 5 s after they began, ties them.
+    begun = next(number for number, found in enumerate(windows) if 5 in found) - 50
+    verdict = judge(
+        windows[begun + 10 : begun + 200],
+        lambda time_s: loudest_at(LEVELS_DB, time_s + 1),
+        [0, *(at_s - 0.9 for at_s in LEVELS_DB if at_s > 0)],  # tied to 100 ms
+    )
+    print(verdict)
+    assert verdict.judged >= 170
+    assert verdict.share >= 0.99

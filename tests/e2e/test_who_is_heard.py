@@ -5,14 +5,10 @@ import pytest
 
 from tests.support import hearing
 from tests.support.rehearse import people, rehearse
+from tests.support.selection import begins_within_s, heard, judge, loudest_at, stepped_tones
 from worker.testroom.person import tone_hz
 
-TEN = list(range(10))
-TONES_HZ = [tone_hz(n) for n in TEN]
-AUDIBLE_DB = -55.0
-"""A tone above this is in the mix; what is shut out is below -80."""
-SETTLING_S = 0.3
-
+TONES_HZ = [tone_hz(n) for n in range(10)]
 LEVELS_DB = {
     0.0: [-16, -20, -24, -28, -32, -36, -40, -44, -48, -52],
     6.0: [-16, -20, -48, -28, -32, -36, -40, -44, -24, -52],  # 2 and 8 change places
@@ -22,49 +18,25 @@ LEVELS_DB = {
 SECONDS = 24
 
 
-def stepped_levels() -> str:
-    lines = [
-        f'[[participants]]\nuser_id = "user-{n}"\ncolour = {n}\ncamera = false\n'
-        f'microphone = {{mode = "tone", level_db = {LEVELS_DB[0.0][n]}, beep = false}}\n'
-        for n in TEN
-    ]
-    for at_s, levels in LEVELS_DB.items():
-        lines += [
-            f'[[events]]\nat_s = {at_s}\nuser_id = "user-{n}"\ndo = "voice"\n'
-            f"microphone = {{level_db = {levels[n]}}}\n"
-            for n in TEN
-            if at_s > 0
-        ]
-    return "\n".join(lines)
-
-
-def expected_at(time_s: float) -> set[int]:
-    levels = LEVELS_DB[max(at_s for at_s in LEVELS_DB if at_s <= time_s)]
-    return set(sorted(TEN, key=lambda n: levels[n], reverse=True)[:3])
-
-
 @pytest.fixture(scope="module")
 def ten_tones(tmp_path_factory):
     done = rehearse(
-        tmp_path_factory.mktemp("tones"), stepped_levels(), template="audio_only", seconds=SECONDS
+        tmp_path_factory.mktemp("tones"),
+        stepped_tones(LEVELS_DB),
+        template="audio_only",
+        seconds=SECONDS,
     )
     return done, hearing.mono(done.recording.sound())
 
 
 def test_the_three_loudest_of_ten_are_heard_and_nobody_else(ten_tones):
     _, pcm = ten_tones
-    levels = hearing.tone_levels(pcm, TONES_HZ)
-    judged, right = 0, 0
-    for window, row in enumerate(levels):
-        start_s = window / 10
-        since_change_s = start_s - max(at_s for at_s in LEVELS_DB if at_s <= start_s)
-        if since_change_s < SETTLING_S:
-            continue
-        judged += 1
-        right += {n for n in TEN if row[n] > AUDIBLE_DB} == expected_at(start_s)
+    verdict = judge(
+        heard(pcm, TONES_HZ), lambda time_s: loudest_at(LEVELS_DB, time_s), list(LEVELS_DB)
+    )
 
-    assert judged > 200
-    assert right / judged >= 0.99, f"right in {right} of {judged} windows"
+    assert verdict.judged > 200
+    assert verdict.share >= 0.99, verdict
 
 
 def test_a_swap_of_speakers_makes_no_click(ten_tones):
@@ -120,12 +92,9 @@ def test_a_newcomers_first_20_ms_are_heard(tmp_path):
     )
 
     pcm = hearing.mono(done.recording.sound())
-    strength = hearing.envelope(pcm, tone_hz(9))
-    steady = float(np.median(strength[6 * 2000 : 7 * 2000]))
-    assert 20 * np.log10(steady / np.sqrt(2)) == pytest.approx(-18, abs=1.5)
-    half = np.flatnonzero(strength > steady / 2)[0] / 2000
+    from_s = begins_within_s(pcm, tone_hz(9), -18)
     # Half of the strength is reached where half the 8.3 ms window is filled; Opus adds 6.5 ms.
-    assert half - 5.0 <= 0.020, f"heard from {half:.4f} s on"
+    assert from_s - 5.0 <= 0.020, f"heard from {from_s:.4f} s on"
 
 
 @pytest.mark.parametrize(

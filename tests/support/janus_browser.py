@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+import numpy as np
 from aiohttp import web
 from playwright.async_api import Browser, Page
 
@@ -55,3 +56,15 @@ async def publishing(
         yield BrowserPublisher(page)
     finally:
         await context.close()
+
+
+def yuv_of(colour: str) -> np.ndarray:
+    """What a picture of *colour* (#rrggbb) becomes: BT.601 limited range, as browsers send."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return np.asarray(
+        [
+            16 + (65.738 * red + 129.057 * green + 25.064 * blue) / 256,
+            128 + (-37.945 * red - 74.494 * green + 112.439 * blue) / 256,
+            128 + (112.439 * red - 94.154 * green - 18.285 * blue) / 256,
+        ]
+    )

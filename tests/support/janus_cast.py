@@ -4,13 +4,16 @@ Run as a program it reads a scenario from standard input and says `ready` once e
 """
 
 import asyncio
+import json
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from tests.support.janus import URL, JanusClient
 from tests.support.namespace import ADDRESS
+from worker.cli.casting import performing
 from worker.core.identity import Source, UserId
 from worker.rooms.ice import IceSettings
 from worker.testroom.faults import Impairment, NetworkFaults
@@ -106,38 +109,21 @@ class JanusPresence:
         ]
 
 
-@asynccontextmanager
-async def janus_cast(scenario: str) -> AsyncIterator[None]:
+def janus_cast(scenario: str, *, room: int | str = 1234) -> AbstractAsyncContextManager[None]:
     """Inside, the people of *scenario* publish, from a process of their own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.janus_cast"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(scenario.encode())
-        process.stdin.close()
-        async with asyncio.timeout(90):
-            assert await process.stdout.readline() == b"ready\n"
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
+    return performing(scenario, "tests.support.janus_cast", json.dumps(room))
 
 
-async def _perform(text: str) -> None:
+async def _perform(text: str, room: int | str) -> None:
     await run_cast(
         parse_scenario(text),
         url=URL,
         room_id="",
         ice=ICE,
         on_ready=lambda: print("ready", flush=True),
-        presence=JanusPresence,
+        presence=partial(JanusPresence, room=room),
     )
 
 
 if __name__ == "__main__":
-    asyncio.run(_perform(sys.stdin.read()))
+    asyncio.run(_perform(sys.stdin.read(), json.loads(sys.argv[1])))

@@ -3,19 +3,26 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from worker.errors import RoomError
 
 READY_S = 90.0
 """Encoding the loops of twenty-five people for the first time takes a while."""
+NICENESS = 10
+"""Where processors are few the recorder comes first: elsewhere, people bring their own."""
+
+
+def cast_process(scenario: str, *, url: str, room_id: str) -> AbstractAsyncContextManager[None]:
+    """Inside, the people of *scenario* (TOML text) are in the room. Raises `RoomError`."""
+    return performing(scenario, "worker", "cast", "-", "--url", url, "--room", room_id)
 
 
 @asynccontextmanager
-async def cast_process(scenario: str, *, url: str, room_id: str) -> AsyncIterator[None]:
-    """Inside, the people of *scenario* (TOML text) are in the room. Raises `RoomError`."""
+async def performing(scenario: str, module: str, *arguments: str) -> AsyncIterator[None]:
+    """Run *module*, which reads *scenario* and says "ready" once everybody is in the room."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "cast", "-", "--url", url, "--room", room_id),
+        *("nice", "-n", str(NICENESS), sys.executable, "-m", module, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
