@@ -5,7 +5,8 @@ WorkerError
 │   └── InvalidField      one named field is missing, of the wrong type or out of range
 ├── DestinationError      a file system, bucket or server refused us (the job goes on)
 │   ├── DestinationRefused    it will not help to ask again: wrong key, no such bucket
-│   └── KeyTaken              there is such an object already; nothing is ever overwritten
+│   ├── KeyTaken              there is such an object already; nothing is ever overwritten
+│   └── UploadGone            an upload was completed, aborted, or has expired: begin anew
 ├── RoomError             the room or its server failed (retried, then the job stops)
 │   └── RoomRefused       the room said no: wrong pin, unknown room (not retried)
 ├── MediaError            one source sent what cannot be decoded (that source is held)
@@ -44,6 +45,8 @@ class DestinationError(WorkerError):
 
     code = "destination"
     retryable = True
+    retry_after_s: float | None = None
+    """How long the destination asks to be left alone."""
 
 
 class DestinationRefused(DestinationError):
@@ -57,6 +60,13 @@ class KeyTaken(DestinationError):
     """There is an object of that name already, and nothing is ever overwritten."""
 
     code = "key_taken"
+    retryable = False
+
+
+class UploadGone(DestinationError):
+    """The store does not know the upload (any more): completed, aborted or expired."""
+
+    code = "upload_gone"
     retryable = False
 
 

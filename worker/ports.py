@@ -341,6 +341,22 @@ class Muxer(Protocol):
         ...
 
 
+class SegmentMuxer(Protocol):
+    """One stream as MPEG-TS, in files that follow each other: times and counters run on."""
+
+    def begin(self, path: Path) -> None:
+        """Close the file before, if any, and write to *path*. Raises `DestinationError`."""
+        ...
+
+    def write(self, packet: EncodedPacket) -> None:
+        """Raises `DestinationError`; the file then ends with its last whole TS packet."""
+        ...
+
+    def close(self) -> None:
+        """Finish the open file. Raises `DestinationError`."""
+        ...
+
+
 class MediaKit(Protocol):
     """Makes the media objects of one job. The engine never names a codec library."""
 
@@ -355,6 +371,8 @@ class MediaKit(Protocol):
     def audio_encoder(self) -> AudioEncoder: ...
 
     def mp4(self, path: Path, program: Program) -> Muxer: ...
+
+    def segments(self, program: Program) -> SegmentMuxer: ...
 
     def load_images(self, images: Sequence[ImageRef]) -> Sequence[str]:
         """Load background images before they are shown; returns one warning per broken one."""
@@ -420,6 +438,7 @@ class Store(Protocol):
     """Objects by key, in a bucket or a directory.
 
     Every method raises `DestinationError`; its `retryable` says whether asking again may help.
+    Those that name an upload raise `UploadGone` when it is not open, `abort` excepted.
     One call is one attempt with a deadline of its own: repeating is the caller's business.
     Contents are checked on the way (checksums), so what is stored is what was given.
     """
@@ -567,6 +586,24 @@ class SinkReport:
     bytes: int
     error: str | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+    state: str = "writing"
+    """What it does now, in a word or two: `writing`, `uploading`, `connecting`, `pushing`."""
+    pending_bytes: int = 0
+    """Taken but not delivered yet."""
+    lag_s: float = 0.0
+    """How far behind the recording the destination is."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputProgress:
+    """Where one output of a running job stands, for people and metrics. Without secrets."""
+
+    name: str
+    state: str
+    bytes: int = 0
+    pending_bytes: int = 0
+    lag_s: float = 0.0
+    error: str | None = None
 
 
 class Sink(Protocol):

@@ -73,6 +73,10 @@ class StopSettings(_Section):
     grace_s: float = Field(25.0, gt=0, le=600)
 
 
+class MetricsSettings(_Section):
+    port: int = Field(0, ge=0, le=65535)
+
+
 class Settings(_Section):
     """Everything an operator can set."""
 
@@ -81,6 +85,7 @@ class Settings(_Section):
     room: RoomSettings = RoomSettings()
     video: VideoSettings = VideoSettings()
     stop: StopSettings = StopSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:

@@ -84,6 +84,7 @@ def test_everything_that_can_be_said() -> None:
         audio=AudioSpec(levelling=False, target_lufs=-20),
         playout_delay_ms=800,
         max_duration_s=90,
+        stream_name="0123456789abcdef0123456789abcdef",
     )
 
 
@@ -97,6 +98,7 @@ def test_defaults_stand_in_for_what_is_left_out() -> None:
         mix=MixSpec("room001", EncodeTemplate(Size(1280, 720), 30, 1710), GalleryLayout()),
         directory=Path("out"),
         name=spec.job_id,
+        stream_name=spec.job_id,
     )
     assert parse_job_document(json.dumps(job)).job_id != spec.job_id
 

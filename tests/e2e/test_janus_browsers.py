@@ -33,7 +33,7 @@ def namespace() -> Iterator[None]:
 
 def options(name: str, **more: object) -> dict[str, object]:
     phase = 0.3 * list(COLOURS).index(name)
-    return {"colour": COLOURS[name], "tone": TONES[name], "phase": phase, **more}
+    return {"colour": COLOURS[name], "tone": TONES[name], "phase": phase, "width": 640, **more}
 
 
 def job(directory: Path, name: str, layout: str, seconds: float) -> dict[str, Any]:
@@ -137,6 +137,5 @@ async def test_three_browsers_one_sharing_one_returning_one_late(tmp_path: Path)
         offsets = offsets_s(gallery.recording, tile, name, 16)
         print(name, "flash minus beep, ms:", np.round(1000 * offsets))
         assert len(offsets) >= 8
-        # A browser that is short of CPU paints late itself; what the recorder adds is judged with
-        # marked media. Half a frame is the grid on which a flash can be seen at all.
-        assert np.quantile(np.abs(offsets), 0.75) <= 0.045 + 1 / (2 * FPS)
+        # Half a frame is the grid on which a flash can be seen at all.
+        assert np.quantile(np.abs(offsets), 0.95) <= 0.045 + 1 / (2 * FPS)

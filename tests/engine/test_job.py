@@ -121,7 +121,7 @@ def test_a_dead_sink_does_not_stop_the_others():
 
 
 def test_a_sink_that_fell_behind_is_told_in_the_result(monkeypatch):
-    monkeypatch.setattr("worker.engine.delivery.QUEUE_PACKETS", 50)
+    monkeypatch.setattr("worker.engine.delivery.QUEUE_PACKETS", 25)
     slow, quick = SlowSink("slow"), FakeSink("quick")
 
     done = run(SPEC, [HERE], [slow, quick], during=stop_at(3.0))

@@ -136,6 +136,9 @@ class FakeKit:
     def mp4(self, path: Path, program: Program) -> None:
         raise NotImplementedError
 
+    def segments(self, program: Program) -> None:
+        raise NotImplementedError
+
     def load_images(self, images: Sequence[str]) -> Sequence[str]:
         return self.warnings
 

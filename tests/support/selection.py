@@ -21,6 +21,8 @@ class Verdict:
 
     right: int
     judged: int
+    wrong_s: tuple[float, ...]
+    """Where others were heard."""
 
     @property
     def share(self) -> float:
@@ -39,13 +41,14 @@ def judge(
     changes_s: Sequence[float],
 ) -> Verdict:
     """Compare *windows* with what is expected from 0.3 s after each change on."""
-    judged = right = 0
+    judged, wrong_s = 0, []
     for number, found in enumerate(windows):
         start_s = number * WINDOW_S
         if start_s - max(at_s for at_s in changes_s if at_s <= start_s) >= SETTLING_S:
             judged += 1
-            right += found == expected_at(start_s)
-    return Verdict(right, judged)
+            if found != expected_at(start_s):
+                wrong_s.append(round(start_s, 1))
+    return Verdict(judged - len(wrong_s), judged, tuple(wrong_s))
 
 
 def stepped_tones(levels_db: Mapping[float, Sequence[float]]) -> str:

@@ -8,6 +8,7 @@ from typing import NewType
 
 from worker.core.identity import Source, UserId
 from worker.core.layout.geometry import Fit
+from worker.core.record.rule import RecordRule
 from worker.core.template import EncodeTemplate
 
 ImageRef = NewType("ImageRef", str)
@@ -152,12 +153,37 @@ class AudioSpec:
     speakers: int = 3
 
 
+DEFAULT_APP_ID = "mixworker"
+"""Of a job that nobody's app asked for."""
+
+
+class CallbackEvent(Enum):
+    """What a callback can be told."""
+
+    FILE_STARTED = "file_started"
+    FILE_COMPLETED = "file_completed"
+    RECORDING_OVER = "recording_over"
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSpec:
+    """Who is told of a job's files. `auth_key` None: messages are not signed.
+
+    Secrets are not printed; an address may hold some.
+    """
+
+    url: str = field(repr=False)
+    auth_key: str | None = field(default=None, repr=False)
+    events: frozenset[CallbackEvent] = frozenset(CallbackEvent)
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """One job, ready to run.
 
     `playout_delay_ms` is spent on retransmission and jitter. `max_duration_s` None means until
-    stopped. `directory` receives `<name>.mp4` and `<name>.json`.
+    stopped. `directory` receives `<name>.json`, and without `record` `<name>.mp4`.
+    `rtmp_urls` are secret.
     """
 
     job_id: str
@@ -168,3 +194,8 @@ class JobSpec:
     audio: AudioSpec = AudioSpec()
     playout_delay_ms: int = 600
     max_duration_s: float | None = None
+    app_id: str = DEFAULT_APP_ID
+    stream_name: str = ""
+    record: RecordRule | None = None
+    rtmp_urls: tuple[str, ...] = field(default=(), repr=False)
+    callback: CallbackSpec | None = None

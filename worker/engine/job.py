@@ -8,15 +8,17 @@ only leave valid files.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from worker.core.demand import LINGER_NS, Demand
 from worker.core.lifecycle import IdleRule, Lifecycle, State, StopReason
 from worker.core.playoutdelay import PlayoutDelay
+from worker.core.record.plan import RecordPlan
 from worker.core.spec import JobSpec, MixSpec
 from worker.core.timing import (
+    BLOCK_SAMPLES,
     NS_PER_MS,
     NS_PER_S,
     SAMPLE_RATE_HZ,
@@ -33,7 +35,18 @@ from worker.engine.looking import Looking
 from worker.engine.sound import LEAD_NS, SoundLane
 from worker.engine.video import VideoLane
 from worker.errors import DestinationError, InternalError, RoomError, RoomRefused
-from worker.ports import Clock, MediaKit, Program, Room, RoomConnected, RoomEvent, Sink
+from worker.ports import (
+    Clock,
+    EncodedPacket,
+    MediaKit,
+    OutputProgress,
+    Program,
+    Room,
+    RoomConnected,
+    RoomEvent,
+    Sink,
+    SinkReport,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +54,8 @@ WATCH_NS = 100 * NS_PER_MS
 """How often the end of a job is looked for; also the precision of an idle stop."""
 ADAPT_NS = 500 * NS_PER_MS
 """How often the playout delay is compared with what media needs."""
+SILENT_NS = NS_PER_S
+"""With signalling down, somebody is there as long as media comes at least so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,7 @@ class Progress:
     recorded_s: float
     participants: int
     frames: int
+    outputs: Sequence[OutputProgress] = ()
 
 
 class Job:
@@ -77,8 +93,12 @@ class Job:
         options: JobOptions | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         thread_cpu_ns: Callable[[], int] = time.thread_time_ns,
+        plan: RecordPlan | None = None,
     ) -> None:
-        """*thread_cpu_ns* tells the CPU time of the thread that calls it."""
+        """*thread_cpu_ns* tells the CPU time of the thread that calls it.
+
+        *plan* says where recorded files are cut; it is told who is there, and moved on.
+        """
         self.spec = spec
         self.lifecycle = Lifecycle()
         self.warnings: list[str] = []
@@ -93,6 +113,7 @@ class Job:
         self._clock = clock
         self._options = options or JobOptions()
         self._on_progress = on_progress
+        self._plan = plan
         self.delay = PlayoutDelay(
             spec.playout_delay_ms * NS_PER_MS,
             most_ns=self._options.max_playout_delay_ms * NS_PER_MS,
@@ -132,7 +153,7 @@ class Job:
             tracks=self.intake.audio,
             encoder=kit.audio_encoder(),
             audio=spec.audio,
-            deliver=self.delivery.send,
+            deliver=self.delivery.send if template is not None else self._send_sound,
         )
         if template is not None and self._director is not None:
             self.video = VideoLane(
@@ -143,6 +164,7 @@ class Job:
                 encoder=kit.video_encoder(template),
                 fps=template.fps,
                 deliver=self.delivery.send,
+                wants_keyframe=self._wants_keyframe,
             )
 
     @property
@@ -222,6 +244,8 @@ class Job:
             self._end(StopReason.ROOM_LOST, self._clock.now_ns())
         if self.end_ns is None:
             self.origin_ns = self._clock.now_ns()
+            if self._plan is not None:
+                self._plan.begin(self.origin_ns)
             self.lifecycle.pipeline_up()
 
     async def _record(self) -> None:
@@ -262,6 +286,7 @@ class Job:
                 raise InternalError("the drain took longer than its grace period")
             self.intake.look_back(now_ns)
             self._looking.follow(now_ns)
+            self._note_presence(now_ns)
             self._show_progress()
             await self._clock.sleep_until_ns(now_ns + WATCH_NS)
 
@@ -322,17 +347,48 @@ class Job:
         if self._director is not None:
             self._director.schedule(room_ns, event)
         self._looking.follow(room_ns)
+        self._note_presence(room_ns)
+
+    def _note_presence(self, now_ns: int) -> None:
+        """Tell the plan whether anybody who may publish is there; absence interrupts files."""
+        if self._plan is None:
+            return
+        is_live = self.intake.is_connected or now_ns - self.intake.last_heard_ns < SILENT_NS
+        self._plan.note(now_ns, present=self.intake.present > 0 and is_live)
+
+    def _wants_keyframe(self, tick: int) -> bool:
+        return self._plan is not None and self._plan.advance(tick)
+
+    async def _send_sound(self, packets: Sequence[EncodedPacket]) -> None:
+        """Without video the sound moves the plan, so that its cuts are known before its packets."""
+        if self._plan is not None:
+            self._plan.advance(-(-self.sound.encoded_samples // BLOCK_SAMPLES))
+        await self.delivery.send(packets)
+
+    def progress(self) -> Progress:
+        """Where the job stands; may be asked at any moment."""
+        return Progress(
+            state=self.lifecycle.state,
+            recorded_s=self.recorded_ns / NS_PER_S,
+            participants=self.intake.present,
+            frames=0 if self.video is None else self.video.counters.frames,
+            outputs=[_output(sink.report(), self.delivery.down) for sink in self.sinks],
+        )
 
     def _show_progress(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(
-                Progress(
-                    state=self.lifecycle.state,
-                    recorded_s=self.recorded_ns / NS_PER_S,
-                    participants=self.intake.present,
-                    frames=0 if self.video is None else self.video.counters.frames,
-                )
-            )
+            self._on_progress(self.progress())
+
+
+def _output(sink: SinkReport, down: Mapping[str, str]) -> OutputProgress:
+    return OutputProgress(
+        name=sink.name,
+        state="down" if sink.name in down else sink.state,
+        bytes=sink.bytes,
+        pending_bytes=sink.pending_bytes,
+        lag_s=sink.lag_s,
+        error=sink.error or down.get(sink.name),
+    )
 
 
 def _reasons(failure: BaseException) -> list[str]:

@@ -66,10 +66,11 @@ class _Frame:
     pictures: Mapping[TrackId, Picture]
     is_repeated: bool
     """Shows the frame before once more."""
+    keyframe: bool
 
 
-_Composed = tuple[int, Canvas]
-"""A tick and its picture."""
+_Composed = tuple[int, Canvas, bool]
+"""A tick, its picture, and whether it must be a keyframe."""
 
 
 class VideoLane:
@@ -85,7 +86,12 @@ class VideoLane:
         encoder: VideoEncoder,
         fps: int,
         deliver: Callable[[Sequence[EncodedPacket]], Awaitable[None]],
+        wants_keyframe: Callable[[int], bool] = lambda tick: False,
     ) -> None:
+        """*wants_keyframe* is asked for every tick once, in order, on the loop's thread.
+
+        Everything that has happened in the room up to that tick is known then.
+        """
         self._clock = clock
         self._director = director
         self._tracks = tracks
@@ -93,6 +99,7 @@ class VideoLane:
         self._encoder = encoder
         self.fps = fps
         self._deliver = deliver
+        self._wants_keyframe = wants_keyframe
         self._batch = max(1, BATCH_NS * fps // NS_PER_S)
         self._composed: Mailbox[Sequence[_Composed]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
         self._compose_thread = ThreadPoolExecutor(1, "compose")
@@ -163,7 +170,7 @@ class VideoLane:
         is_repeated = tick % stride > 0 and tick > 0
         if is_repeated:
             self.counters.duplicated += 1
-        return _Frame(tick, scene, pictures, is_repeated)
+        return _Frame(tick, scene, pictures, is_repeated, self._wants_keyframe(tick))
 
     def _compose(self, frames: Sequence[_Frame]) -> Sequence[_Composed]:
         """On the compose thread."""
@@ -173,6 +180,7 @@ class VideoLane:
                 self._compositor.repeat()
                 if frame.is_repeated
                 else self._compositor.compose(frame.scene, frame.pictures),
+                frame.keyframe,
             )
             for frame in frames
         ]
@@ -231,9 +239,9 @@ class VideoLane:
     def _encode(self, batch: Sequence[_Composed]) -> Sequence[EncodedPacket]:
         """On the encode thread."""
         packets: list[EncodedPacket] = []
-        for tick, canvas in batch:
+        for tick, canvas, keyframe in batch:
             try:
-                packets.extend(self._encoder.encode(canvas, tick, keyframe=False))
+                packets.extend(self._encoder.encode(canvas, tick, keyframe=keyframe))
             finally:
                 canvas.release()
         return packets

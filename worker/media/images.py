@@ -1,10 +1,13 @@
-"""Background images: PNG and JPEG from files, checked before they are decoded, kept as pictures."""
+"""Background images: PNG and JPEG, checked before they are decoded, kept as pictures.
+
+From files, and from stores through a function that is given.
+"""
 
 import io
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from urllib.parse import unquote, urlsplit
@@ -15,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from worker.core.spec import ImageRef
-from worker.errors import MediaError
+from worker.errors import DestinationError, MediaError
 from worker.media.colour import planes_of_rgb
 from worker.media.frames import FramePicture, picture_of
 
@@ -30,10 +33,19 @@ MAX_IMAGES = 64
 """The API names at most 25 users with an image each, a default, a stage and a canvas."""
 
 
+FetchImage = Callable[[ImageRef], bytes]
+"""Bytes of an image in a store, `MAX_FILE_BYTES` at most. Raises `DestinationError`.
+
+Called on the thread that loads.
+"""
+
+
 class ImageLibrary:
     """Images by reference. Loading and looking up may happen on different threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetch: FetchImage | None = None) -> None:
+        """*fetch*: for addresses `s3://`; without it those are warnings."""
+        self._fetch = fetch
         self._pictures: OrderedDict[ImageRef, FramePicture] = OrderedDict()
         self._lock = Lock()
 
@@ -49,8 +61,8 @@ class ImageLibrary:
                     self._pictures.move_to_end(ref)
                     continue
             try:
-                picture = _load(ref)
-            except MediaError as exc:
+                picture = decode_image(self._bytes(ref))
+            except (MediaError, DestinationError) as exc:
                 warnings.append(f"image {ref}: {exc}")
                 continue
             with self._lock:
@@ -64,15 +76,16 @@ class ImageLibrary:
         with self._lock:
             return self._pictures.get(ref)
 
-
-def _load(ref: ImageRef) -> FramePicture:
-    return decode_image(_read(_path(ref)))
+    def _bytes(self, ref: ImageRef) -> bytes:
+        if not ref.startswith("s3://"):
+            return _read(_path(ref))
+        if self._fetch is None:
+            raise MediaError("this worker has no access to stores")
+        return self._fetch(ref)
 
 
 def _path(ref: ImageRef) -> Path:
     url = urlsplit(ref)
-    if url.scheme == "s3":
-        raise MediaError("images from s3:// are not available yet")
     if url.scheme != "file" or url.netloc not in ("", "localhost"):
         raise MediaError("the address is neither s3:// nor a local file://")
     path = unquote(url.path)

@@ -10,9 +10,10 @@ from worker.media.aac import DEFAULT_BITRATE_KBPS, AacEncoder
 from worker.media.compose import TileCompositor
 from worker.media.decode import NativeVideoDecoder
 from worker.media.encode import EncoderSettings, X264Encoder
-from worker.media.images import ImageLibrary
+from worker.media.images import FetchImage, ImageLibrary
 from worker.media.mux import Mp4Muxer
 from worker.media.opus import OpusDecoder
+from worker.media.ts_segments import TsSegments
 from worker.ports import Program
 
 
@@ -24,10 +25,11 @@ class PyavKit:
         encoder: EncoderSettings | None = None,
         *,
         audio_bitrate_kbps: int = DEFAULT_BITRATE_KBPS,
+        fetch_image: FetchImage | None = None,
     ) -> None:
         self._encoder = encoder or EncoderSettings()
         self._audio_bitrate_kbps = audio_bitrate_kbps
-        self._images = ImageLibrary()
+        self._images = ImageLibrary(fetch_image)
 
     def video_decoder(self) -> NativeVideoDecoder:
         return NativeVideoDecoder()
@@ -46,6 +48,9 @@ class PyavKit:
 
     def mp4(self, path: Path, program: Program) -> Mp4Muxer:
         return Mp4Muxer(path, program)
+
+    def segments(self, program: Program) -> TsSegments:
+        return TsSegments(program)
 
     def load_images(self, images: Sequence[ImageRef]) -> Sequence[str]:
         """Load background images before they are shown; one warning per broken one."""

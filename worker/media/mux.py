@@ -55,12 +55,12 @@ class Mp4Muxer:
         self._streams: dict[StreamKind, tuple[Stream, Fraction]] = {}
         if program.video is not None:
             self._streams[StreamKind.VIDEO] = (
-                _add_video(self._container, program.video),
+                add_video(self._container, program.video),
                 Fraction(1, program.video.template.fps),
             )
         if program.audio is not None:
             self._streams[StreamKind.AUDIO] = (
-                _add_audio(self._container, program.audio),
+                add_audio(self._container, program.audio),
                 Fraction(1, program.audio.sample_rate_hz),
             )
 
@@ -128,7 +128,8 @@ class Mp4Muxer:
         self._index.close()
 
 
-def _add_video(container: OutputContainer, video: VideoStream) -> Stream:
+def add_video(container: OutputContainer, video: VideoStream) -> Stream:
+    """Add a stream that takes what *video*'s encoder makes."""
     template = video.template
     with av.open(io.BytesIO(), "w", format="mp4") as blueprint:
         stream = container.add_stream_from_template(
@@ -148,7 +149,8 @@ def _add_video(container: OutputContainer, video: VideoStream) -> Stream:
     return stream
 
 
-def _add_audio(container: OutputContainer, audio: AudioStream) -> Stream:
+def add_audio(container: OutputContainer, audio: AudioStream) -> Stream:
+    """Add a stream that takes what *audio*'s encoder makes."""
     with av.open(io.BytesIO(), "w", format="mp4") as blueprint:
         stream = container.add_stream_from_template(
             blueprint.add_stream(

@@ -53,19 +53,35 @@ class Janus {
 const audio = new AudioContext({ sampleRate: 48000 });
 const phase = Number(option('phase', '0'));
 
-function inFlash(seconds) {
-  return (((seconds - phase) % PERIOD_S) + PERIOD_S) % PERIOD_S < FLASH_S;
+// A flash that could only be painted late is left out: this page's delays are not the recorder's.
+const ON_TIME_S = 0.02;
+let lit = NaN;
+
+function isLit() {
+  const since = audio.currentTime - phase;
+  const period = Math.floor(since / PERIOD_S);
+  const into = since - period * PERIOD_S;
+  if (into < ON_TIME_S) lit = period;
+  return into < FLASH_S && lit === period;
 }
 
 function paint(canvas, colour, flashes) {
+  canvas.width = Number(option('width', '1280'));
+  canvas.height = canvas.width * 9 / 16;
   const pen = canvas.getContext('2d');
   let count = 0;
-  setInterval(() => {
-    count += 1;
-    pen.fillStyle = flashes && inFlash(audio.currentTime) ? '#ffffff' : colour;
+  const draw = () => {
+    pen.fillStyle = flashes && isLit() ? '#ffffff' : colour;
     pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.fillStyle = '#808080'; // something moves, so that every frame is sent
     pen.fillRect((count * 8) % canvas.width, canvas.height - 16, 64, 16);
+  };
+  setInterval(() => {
+    count += 1;
+    draw();
+    const since = audio.currentTime - phase;
+    const nextMs = (Math.ceil(since / PERIOD_S) * PERIOD_S - since) * 1000;
+    if (flashes && nextMs < 1000 / 30) setTimeout(draw, nextMs + 1);
   }, 1000 / 30);
   return canvas.captureStream(30).getVideoTracks()[0];
 }

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 from worker.core.spec import ImageRef
 
 MAX_ROOM_URL_CHARS = 2048
+MAX_CALLBACK_URL_CHARS = 2048
+MAX_RTMP_URL_CHARS = 2048
 MAX_OBJECT_BYTES = 1024
 """Longest object key of S3."""
 MAX_PATH_BYTES = 4096
@@ -61,15 +63,51 @@ def file_name(text: str) -> str:
 
 def room_url(text: str) -> str:
     """`ws://host[:port]/path` or `wss://…`."""
-    if not _VISIBLE_ASCII.fullmatch(text) or len(text) > MAX_ROOM_URL_CHARS:
-        raise ValueError(f"must be 1 to {MAX_ROOM_URL_CHARS} visible ASCII characters")
+    return _url(text, ("ws", "wss"), MAX_ROOM_URL_CHARS)
+
+
+def rtmp_url(text: str) -> str:
+    """`rtmp://host[:port]/app/key` or `rtmps://…`."""
+    _url(text, ("rtmp", "rtmps"), MAX_RTMP_URL_CHARS)
+    if not urlsplit(text).path.strip("/"):
+        raise ValueError("must name an application and a stream")
+    return text
+
+
+def callback_url(text: str) -> str:
+    """`http://host[:port]/path` or `https://…`."""
+    return _url(text, ("http", "https"), MAX_CALLBACK_URL_CHARS)
+
+
+def bucket_name(text: str) -> str:
+    """The name of a bucket."""
+    if not _BUCKET.fullmatch(text):
+        raise ValueError("is not a valid bucket name")
+    return text
+
+
+def store_address(text: str) -> str:
+    """`s3://bucket` or `file:///directory`, as it was written."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "file":
+        _file_path(rest)
+    elif scheme != "s3" or not _BUCKET.fullmatch(rest):
+        raise ValueError("must be s3://bucket or file:///directory")
+    return text
+
+
+def _url(text: str, schemes: tuple[str, str], most_chars: int) -> str:
+    if not _VISIBLE_ASCII.fullmatch(text) or len(text) > most_chars:
+        raise ValueError(f"must be 1 to {most_chars} visible ASCII characters")
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError:
         raise ValueError("is not an address") from None
-    if url.scheme not in ("ws", "wss") or not url.hostname or port == 0:
-        raise ValueError("must be ws://host[:port]/path or wss://host[:port]/path")
+    if url.scheme not in schemes or not url.hostname or port == 0:
+        raise ValueError(
+            f"must be {schemes[0]}://host[:port]/path or {schemes[1]}://host[:port]/path"
+        )
     if "@" in url.netloc or "#" in text:
         raise ValueError("must not have a user name or a fragment")
     return text

@@ -11,9 +11,18 @@ from pydantic.json_schema import GenerateJsonSchema
 from worker.api.wire.addresses import directory, file_name, room_url
 from worker.api.wire.mix_param import Id, MixParam, WireModel
 from worker.api.wire.mix_spec import mix_spec
+from worker.api.wire.record import (
+    Callback,
+    PublishParam,
+    RecordRuleBody,
+    callback_spec,
+    record_rule,
+    rtmp_urls,
+)
 from worker.api.wire.refusal import read, refuse
 from worker.api.wire.strict_json import decode
 from worker.core.spec import (
+    DEFAULT_APP_ID,
     SCREEN_PATTERN,
     AudioSpec,
     JanusSpec,
@@ -22,6 +31,7 @@ from worker.core.spec import (
     RoomSpec,
     TestRoomSpec,
 )
+from worker.errors import InvalidField
 
 MAX_DURATION_S = 12 * 3600
 MAX_ROOM_NUMBER = (1 << 53) - 1
@@ -30,6 +40,7 @@ RoomName = Annotated[str, Field(min_length=1, max_length=128)]
 Secret = Annotated[str, Field(min_length=1, max_length=1024)]
 DisplayName = Annotated[str, Field(min_length=1, max_length=64)]
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+StreamName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class ServedRoom(WireModel):
@@ -69,10 +80,10 @@ class RehearsalRoom(WireModel):
 
 
 class Output(WireModel):
-    """Where the recording goes."""
+    """Where the result goes and, without `record`, the recording."""
 
     directory: str
-    """file:///path or a plain path; receives <name>.mp4 and <name>.json."""
+    """file:///path or a plain path; receives <name>.json and, without `record`, <name>.mp4."""
     name: str | None = None
     """File name without an ending; default: the job id."""
 
@@ -100,6 +111,17 @@ class JobDocument(WireModel):
     """How late the recording runs behind the room; spent on retransmission and jitter."""
     max_duration_s: Annotated[float, Field(gt=0, le=MAX_DURATION_S)] | None = None
     """Ends the job after this much recording; default: runs until stopped or idle."""
+    app_id: Id | None = None
+    """For names and callbacks; default: the record rule's, else mixworker."""
+    stream_name: StreamName | None = None
+    """For names and callbacks; default: the job id."""
+    record: RecordRuleBody | None = None
+    """What is recorded, and stored where; default: one MP4 file in output.directory."""
+    store: str | None = None
+    """Store of the recording, s3://bucket or file:///directory; default: as the worker's settings
+    say for record.obs_addr."""
+    publish_param: PublishParam | None = None
+    callback: Callback | None = None
 
 
 class _Untitled(GenerateJsonSchema):
@@ -138,6 +160,11 @@ def job_schema() -> Mapping[str, object]:
 def _job_spec(document: JobDocument) -> JobSpec:
     job_id = document.job_id or uuid4().hex
     name = document.output.name
+    rule = document.record
+    app_id = document.app_id or (rule and rule.app_id) or DEFAULT_APP_ID
+    stream_name = document.stream_name or job_id
+    if document.store is not None and rule is None:
+        raise InvalidField("store", "is only of use with record")
     return JobSpec(
         job_id=job_id,
         room=_room_spec(document.room),
@@ -147,6 +174,13 @@ def _job_spec(document: JobDocument) -> JobSpec:
         audio=AudioSpec(document.audio.levelling, document.audio.target_lufs),
         playout_delay_ms=document.playout_delay_ms,
         max_duration_s=document.max_duration_s,
+        app_id=app_id,
+        stream_name=stream_name,
+        record=None
+        if rule is None
+        else record_rule(rule, app_id=app_id, stream_name=stream_name, store=document.store),
+        rtmp_urls=rtmp_urls(document.publish_param),
+        callback=callback_spec(document.callback),
     )
 
 

@@ -24,6 +24,7 @@ _REASONS = {
     "literal_error": "must be {expected}",
     "string_pattern_mismatch": "must match {pattern}",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "greater_than_equal": "{input} is below {ge}",
     "greater_than": "{input} is not above {gt}",
     "less_than_equal": "{input} is above {le}",

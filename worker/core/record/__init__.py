@@ -1,0 +1,1 @@
+"""Record rules: what files are called, and at which instants they begin and end."""

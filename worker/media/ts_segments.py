@@ -1,0 +1,109 @@
+"""One encode as MPEG-TS segments, each of which begins with its tables and a keyframe.
+
+Every segment has an FFmpeg muxer of its own, and all of them one clock: times are counted from
+the same zero, so that the segments behind each other are one stream.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.stream import Stream
+
+from worker.errors import DestinationError, InternalError
+from worker.media.mux import add_audio, add_video
+from worker.media.ts_file import PACKET_BYTES, ContinuityCounters, TsFile
+from worker.ports import EncodedPacket, Program, StreamKind
+
+START_S = 1
+"""TS has no time before zero, but the priming of the sound lies there."""
+
+_BUFFER_BYTES = 32 * PACKET_BYTES
+"""What waits to be written, and would be lost with the process: 0.3 s of sound alone."""
+
+_OPTIONS = {
+    # Times as they are given; FFmpeg would else add its delay and move the first one to zero.
+    "mpegts_copyts": "1",
+    "avoid_negative_ts": "disabled",
+    # Tables stand at the beginning of every segment; more often is for who comes in the middle.
+    "pat_period": "1",
+}
+
+
+class TsSegments:
+    """`ports.SegmentMuxer`. Not thread-safe. A segment that failed takes nothing more."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._counters = ContinuityCounters()
+        self._file: TsFile | None = None
+        self._container: OutputContainer | None = None
+        self._streams: dict[StreamKind, tuple[Stream, Fraction]] = {}
+
+    def begin(self, path: Path) -> None:
+        """Close the segment before, and create *path*. Raises `DestinationError`."""
+        self.close()
+        self._file = TsFile(path, self._counters)
+        self._container = av.open(
+            self._file, "w", format="mpegts", options=_OPTIONS, buffer_size=_BUFFER_BYTES
+        )
+        self._streams = {}
+        if (video := self._program.video) is not None:
+            time_base = Fraction(1, video.template.fps)
+            self._streams[StreamKind.VIDEO] = (add_video(self._container, video), time_base)
+        if (audio := self._program.audio) is not None:
+            time_base = Fraction(1, audio.sample_rate_hz)
+            self._streams[StreamKind.AUDIO] = (add_audio(self._container, audio), time_base)
+
+    def write(self, packet: EncodedPacket) -> None:
+        """Take one packet, in decoding order per stream. Raises `DestinationError`."""
+        if self._container is None:
+            raise DestinationError("no segment is open")
+        if packet.kind not in self._streams:
+            raise InternalError(f"this stream has no {packet.kind.value}")
+        stream, time_base = self._streams[packet.kind]
+        stamped: av.Packet[Stream] = av.Packet(packet.data)
+        stamped.stream = stream
+        stamped.time_base = time_base
+        start = START_S * time_base.denominator
+        stamped.pts, stamped.dts = packet.pts + start, packet.dts + start
+        stamped.duration = packet.duration
+        stamped.is_keyframe = packet.keyframe
+        with self._ending_on_error(self._container):
+            self._container.mux_one(stamped)
+
+    def close(self) -> None:
+        """Finish the open segment, if any. Raises `DestinationError`."""
+        if self._container is None:
+            return
+        with self._ending_on_error(self._container):
+            self._container.start_encoding()  # an empty segment has tables too
+            self._container.close()
+        self._end()
+
+    @contextmanager
+    def _ending_on_error(self, container: OutputContainer) -> Iterator[None]:
+        file = self._file
+        assert file is not None
+        try:
+            yield
+            if file.error is not None:
+                raise file.error
+        except (DestinationError, av.FFmpegError) as exc:
+            # Closing flushes into a file that takes nothing more.
+            try:
+                container.close()
+            except (DestinationError, av.FFmpegError):
+                pass
+            self._end()
+            if file.error is not None:
+                raise file.error from exc
+            raise InternalError(f"the TS muxer failed: {exc}") from exc
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._container = None

@@ -1,0 +1,26 @@
+"""The headers by which a receiver knows who sent a callback and which event it is.
+
+Source: API reference section 8 (`X-Rtc-*`); the event id is ours.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+EVENT_ID_HEADER = "X-Rtc-Event-Id"
+
+
+def signature_headers(
+    body: bytes, *, auth_key: str, random_text: str, timestamp: str
+) -> Mapping[str, str]:
+    """Signature over the exact bytes of *body*; *timestamp* is decimal Unix seconds.
+
+    Hexadecimal HMAC-SHA256 of random text, timestamp and body, one after the other, keyed by the
+    UTF-8 bytes of *auth_key*.
+    """
+    message = random_text.encode() + timestamp.encode() + body
+    return {
+        "X-Rtc-Rand": random_text,
+        "X-Rtc-Timestamp": timestamp,
+        "X-Rtc-Signature": hmac.new(auth_key.encode(), message, hashlib.sha256).hexdigest(),
+    }
