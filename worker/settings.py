@@ -7,10 +7,18 @@ variable `MIXWORKER_<SECTION>__<KEY>` overrides the file; lists are separated by
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from worker.errors import InvalidField
 
@@ -19,6 +27,14 @@ ENVIRONMENT_PREFIX = "MIXWORKER_"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _secret_text(path: str, key: str) -> str:
+    """What the file that *key* names holds. Raises `InvalidField`."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InvalidField(key, "cannot be read") from exc
 
 
 class LogSettings(_Section):
@@ -50,10 +66,7 @@ class IceSettingsSection(_Section):
         """The TURN servers' credential. Raises `InvalidField` when its file cannot be read."""
         if not self.credential_file:
             return self.credential
-        try:
-            return Path(self.credential_file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise InvalidField("ice.credential_file", "cannot be read") from exc
+        return _secret_text(self.credential_file, "ice.credential_file")
 
 
 class RoomSettings(_Section):
@@ -73,6 +86,61 @@ class StopSettings(_Section):
     grace_s: float = Field(25.0, gt=0, le=600)
 
 
+class SpoolSettings(_Section):
+    directory: str = "spool"
+    floor_mb: int = Field(2048, ge=0)
+
+
+Endpoint = Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+/?)?$")]
+
+
+class StoreLocation(_Section):
+    """Where the buckets of one of the API's locations are."""
+
+    endpoint: Endpoint = ""
+    region: str = ""
+
+
+class StorageSettings(_Section):
+    endpoint: Endpoint = ""
+    region: str = ""
+    locations: dict[str, StoreLocation] = Field(default_factory=dict)
+    buckets: tuple[str, ...] = ()
+    path_style: bool = True
+    access_key: str = Field("", repr=False)
+    secret_key: str = Field("", repr=False)
+    keys_file: str = ""
+    encryption: Literal["", "AES256", "aws:kms"] = ""
+    encryption_key_id: str = Field("", repr=False)
+    ca_file: str = ""
+    check_prefix: str = ""
+
+    def keys(self) -> tuple[str, str]:
+        """Access key and secret key; empty where the environment has them.
+
+        Raises `InvalidField` when their file cannot be read.
+        """
+        if not self.keys_file:
+            return self.access_key, self.secret_key
+        text = _secret_text(self.keys_file, "storage.keys_file")
+        keys = text.split()
+        if len(keys) != 2:
+            raise InvalidField("storage.keys_file", "must hold an access key and a secret key")
+        return keys[0], keys[1]
+
+
+class NetSettings(_Section):
+    allow: tuple[str, ...] = ()
+    ca_file: str = ""
+
+    @field_validator("allow")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            ip_network(text)
+        return value
+
+
 class MetricsSettings(_Section):
     port: int = Field(0, ge=0, le=65535)
 
@@ -85,6 +153,9 @@ class Settings(_Section):
     room: RoomSettings = RoomSettings()
     video: VideoSettings = VideoSettings()
     stop: StopSettings = StopSettings()
+    spool: SpoolSettings = SpoolSettings()
+    storage: StorageSettings = StorageSettings()
+    net: NetSettings = NetSettings()
     metrics: MetricsSettings = MetricsSettings()
 
 

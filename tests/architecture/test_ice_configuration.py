@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.app import _ice
+from worker.app.rooms import ice_settings
 from worker.errors import InvalidField
 from worker.rooms.ice import IceServer
 from worker.settings import load_settings
@@ -16,7 +16,7 @@ TURN = {
 
 
 def test_servers_reach_the_rooms_with_their_credential():
-    ice = _ice(load_settings(None, TURN | {"MIXWORKER_ICE__CREDENTIAL": "secret"}))
+    ice = ice_settings(load_settings(None, TURN | {"MIXWORKER_ICE__CREDENTIAL": "secret"}))
 
     assert ice.host_addresses is None
     assert not ice.relay_only
@@ -30,17 +30,17 @@ def test_servers_reach_the_rooms_with_their_credential():
 def test_the_credential_may_be_in_a_file(tmp_path: Path):
     file = tmp_path / "credential"
     file.write_text("secret\n")
-    ice = _ice(load_settings(None, TURN | {"MIXWORKER_ICE__CREDENTIAL_FILE": str(file)}))
+    ice = ice_settings(load_settings(None, TURN | {"MIXWORKER_ICE__CREDENTIAL_FILE": str(file)}))
     assert {server.credential for server in ice.servers} == {"secret"}
 
     missing = load_settings(None, {"MIXWORKER_ICE__CREDENTIAL_FILE": str(tmp_path / "none")})
     with pytest.raises(InvalidField) as refused:
-        _ice(missing)
+        ice_settings(missing)
     assert refused.value.path == "ice.credential_file"
 
 
 def test_by_default_no_server_is_asked():
-    ice = _ice(load_settings(None, {}))
+    ice = ice_settings(load_settings(None, {}))
     assert ice.servers == ()
     assert ice.host_addresses is None
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.media.material import colour_at, is_near
 from worker.core.layout.geometry import Size
 from worker.core.spec import ImageRef
-from worker.errors import MediaError
+from worker.errors import DestinationRefused, MediaError
 from worker.media import images
 from worker.media.colour import yuv_of
 from worker.media.images import ImageLibrary, decode_image
@@ -150,8 +150,42 @@ def test_each_image_that_cannot_be_loaded_is_one_warning_that_names_it(tmp_path:
     for ref, warning in zip(bad, warnings, strict=True):
         assert ref in warning
         assert library.get(ImageRef(ref)) is None
-    assert "not available yet" in warnings[bad.index("s3://bucket/a.png")]
+    assert "no access to stores" in warnings[bad.index("s3://bucket/a.png")]
     assert library.get(ImageRef(good.as_uri())) is not None
+
+
+def test_images_of_a_store_are_fetched_and_checked_like_files() -> None:
+    objects = {"s3://b/a.png": png(), "s3://b/page.png": b"<html>", "s3://b/none.png": b""}
+    asked: list[str] = []
+
+    def fetch(ref: ImageRef) -> bytes:
+        asked.append(ref)
+        if ref not in objects:
+            raise DestinationRefused("c.png: the store answered 403 AccessDenied")
+        return objects[ref]
+
+    library = ImageLibrary(fetch)
+    refs = [ImageRef(ref) for ref in [*objects, "s3://b/c.png"]]
+    assert library.load(refs) == [
+        "image s3://b/page.png: it is neither PNG nor JPEG",
+        "image s3://b/none.png: it is neither PNG nor JPEG",
+        "image s3://b/c.png: c.png: the store answered 403 AccessDenied",
+    ]
+    assert library.get(refs[0]) is not None
+    assert asked == refs
+
+
+def test_the_first_frame_of_an_animation_is_shown() -> None:
+    frames = [Image.new("RGB", (16, 16), (0, 0, level)) for level in range(200)]
+    first = Image.new("RGB", (16, 16), ORANGE)
+    animation = saved(first, "PNG", save_all=True, append_images=frames)
+    assert animation.count(b"fcTL") > 100
+    assert is_near(colour_at(decode_image(animation).planes, 8, 8), yuv_of(ORANGE))
+
+
+def test_a_photograph_in_printing_colours_is_taken() -> None:
+    picture = decode_image(saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG"))
+    assert is_near(colour_at(picture.planes, 8, 8), yuv_of((255, 0, 0)), 6)
 
 
 def test_an_image_is_read_once(tmp_path: Path) -> None:

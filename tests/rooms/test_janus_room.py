@@ -256,7 +256,7 @@ async def test_five_thousand_mutated_offers_are_counted_and_cost_no_connection()
                 while handle.starts + room.bad_offer_count == taken:  # noqa: ASYNC110 - two ends
                     await asyncio.sleep(0)
             print(f"5,000 offers, {room.bad_offer_count} refused")
-            assert 1_000 < room.bad_offer_count < 5_000
+            assert 100 < room.bad_offer_count < 5_000
             assert janus.subscribers() == [handle]
             await janus.event(handle.handle_id, {}, jsep={"type": "offer", "sdp": handle.offer})
             before = len(ear.frames)

@@ -51,6 +51,7 @@ def rehearse(
     }
     outcome = run_virtual(run_job(parse_job_document(json.dumps(job)), Settings()))
     assert outcome.error is None, outcome.error
+    assert outcome.recording_path is not None
     return Rehearsed(Recording(outcome.recording_path), outcome.result)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `mixworker run | room | demo | preview | capacity | cast`.
+"""The command line: `mixworker run | recover | room | demo | preview | capacity | cast`.
 
 Each command imports what it needs when it is called: a worker must be in the room a second after
 it was started, and most of that second would go into importing what it never uses.
@@ -133,6 +133,16 @@ def demo(
             ),
             context.obj,
         )
+    raise typer.Exit(code)
+
+
+@app.command()
+def recover(context: typer.Context) -> None:
+    """Finish recordings that crashed workers left in the spool: repair, upload, announce."""
+    from worker.cli.recover import recover_all
+
+    with _errors_in_words():
+        code = asyncio.run(recover_all(context.obj))
     raise typer.Exit(code)
 
 

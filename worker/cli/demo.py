@@ -98,6 +98,7 @@ def _spec(options: DemoOptions, room: dict[str, str]) -> JobSpec:
 
 
 def _show(outcome: Outcome) -> None:
+    assert outcome.recording_path is not None, "a demo has no record rule"
     recorded = recording_facts(outcome.recording_path)
     sheet = outcome.recording_path.with_suffix(".png")
     rows = {

@@ -23,7 +23,7 @@ def run_to_the_end(spec: JobSpec, settings: Settings) -> Exit:
             show(now)
 
         work = run_job(spec, settings, on_progress=progressed)
-        if isinstance(spec.room, RehearsalSpec):
+        if isinstance(spec.room, RehearsalSpec) and not spec.reaches_out:
             from worker.testroom.virtual_loop import run_virtual
 
             # There is no outside world to wait for, so it runs as fast as it encodes.

@@ -199,3 +199,9 @@ class JobSpec:
     record: RecordRule | None = None
     rtmp_urls: tuple[str, ...] = field(default=(), repr=False)
     callback: CallbackSpec | None = None
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether something beyond this machine takes part, so that time must be real."""
+        stores = self.record is not None and not (self.record.store or "").startswith("file://")
+        return stores or bool(self.rtmp_urls) or self.callback is not None

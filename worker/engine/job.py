@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from worker.core.demand import LINGER_NS, Demand
+from worker.core.keyframes import KeyframeRequests
 from worker.core.lifecycle import IdleRule, Lifecycle, State, StopReason
 from worker.core.playoutdelay import PlayoutDelay
 from worker.core.record.plan import RecordPlan
@@ -94,10 +95,12 @@ class Job:
         on_progress: Callable[[Progress], None] | None = None,
         thread_cpu_ns: Callable[[], int] = time.thread_time_ns,
         plan: RecordPlan | None = None,
+        keyframes: KeyframeRequests | None = None,
     ) -> None:
         """*thread_cpu_ns* tells the CPU time of the thread that calls it.
 
         *plan* says where recorded files are cut; it is told who is there, and moved on.
+        *keyframes*: where sinks ask for one.
         """
         self.spec = spec
         self.lifecycle = Lifecycle()
@@ -114,6 +117,7 @@ class Job:
         self._options = options or JobOptions()
         self._on_progress = on_progress
         self._plan = plan
+        self._keyframes = keyframes
         self.delay = PlayoutDelay(
             spec.playout_delay_ms * NS_PER_MS,
             most_ns=self._options.max_playout_delay_ms * NS_PER_MS,
@@ -357,7 +361,9 @@ class Job:
         self._plan.note(now_ns, present=self.intake.present > 0 and is_live)
 
     def _wants_keyframe(self, tick: int) -> bool:
-        return self._plan is not None and self._plan.advance(tick)
+        is_cut = self._plan is not None and self._plan.advance(tick)
+        is_asked = self._keyframes is not None and self._keyframes.take(tick)
+        return is_cut or is_asked
 
     async def _send_sound(self, packets: Sequence[EncodedPacket]) -> None:
         """Without video the sound moves the plan, so that its cuts are known before its packets."""

@@ -1,0 +1,230 @@
+"""What a job delivers to: files in a directory or a store, live pushes, and who is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from worker.api.wire.callback import CallbackFacts, callback_body
+from worker.app import notes
+from worker.app.stores import dialer, download_root, open_store, store_address
+from worker.core.keyframes import KeyframeRequests
+from worker.core.record.naming import FileNames
+from worker.core.record.plan import RecordPlan
+from worker.core.record.rule import FileRule, RecordFormat, RecordRule
+from worker.core.spec import CallbackSpec, JobSpec
+from worker.core.timing import NS_PER_S
+from worker.errors import InvalidField
+from worker.media.kit import PyavKit
+from worker.net.tls import verified_tls
+from worker.notify.nobody import Nobody
+from worker.notify.outbox import Outbox, open_outbox
+from worker.notify.post import HttpPost
+from worker.notify.target import CallbackTarget, keep_target
+from worker.ports import Clock, OutputProgress, RecordEvents, RecordingOver, Sink
+from worker.settings import Settings
+from worker.sinks.files import FilesSink
+from worker.sinks.hls_file import hls_files
+from worker.sinks.mp4_file import mp4_files
+from worker.sinks.open_file import OpenFiles
+from worker.sinks.recording import RecordingSink
+from worker.sinks.rtmp import RtmpSink
+from worker.storage.courier import AnnouncedEvents, SpoolCourier, open_courier
+from worker.storage.spool import JobSpool, Spool
+
+LAST_WORDS_S = 5.0
+"""How long the end of a job waits for its callbacks; what is left is sent by the next worker."""
+DRAIN_SHARE = 0.8
+"""Of the grace period, for files on their way; the rest is for encoders, and for callbacks."""
+
+
+@dataclass(slots=True)
+class Outputs:
+    """The outputs of one job; made by `open_outputs`."""
+
+    sinks: Sequence[Sink]
+    keyframes: KeyframeRequests | None = None
+    plan: RecordPlan | None = None
+    spool: JobSpool | None = None
+    courier: SpoolCourier | None = None
+    outbox: Outbox | None = None
+
+    def progress(self) -> Sequence[OutputProgress]:
+        """What is no sink: callbacks."""
+        return () if self.outbox is None else (self.outbox.progress(),)
+
+    async def end(self, job_id: str, reason: str, clock: Clock) -> None:
+        """Say that the job is over, unless files are left whose completion is still to be told."""
+        if self.spool is None:
+            return
+        if notes.has_files(self.spool):
+            notes.keep_reason(self.spool, reason)
+            return
+        if self.outbox is not None:
+            await self.outbox.publish(RecordingOver(job_id, reason))
+            await self.outbox.settle(clock.now_ns() + round(LAST_WORDS_S * NS_PER_S))
+
+
+@asynccontextmanager
+async def open_outputs(
+    spec: JobSpec, settings: Settings, *, kit: PyavKit, clock: Clock, recording_path: Path
+) -> AsyncIterator[Outputs]:
+    """Everything *spec* delivers to. Raises `DestinationError` when the spool is of no use.
+
+    Without a record rule the recording is one file, at *recording_path*.
+    """
+    fps = None if spec.mix.template is None else spec.mix.template.fps
+    keyframes = None if fps is None else KeyframeRequests(fps)
+    outputs = Outputs(sinks=[], keyframes=keyframes)
+    async with AsyncExitStack() as stack:
+        sinks: list[Sink] = []
+        events: RecordEvents = Nobody()
+        if spec.record is not None or spec.callback is not None:
+            spool = Spool(Path(settings.spool.directory), floor_bytes=settings.spool.floor_mb << 20)
+            outputs.spool = stack.enter_context(spool.claim(spec.job_id))
+            stack.callback(notes.tidy, outputs.spool)
+            if spec.callback is not None:
+                events = outputs.outbox = await stack.enter_async_context(
+                    outbox_in(outputs.spool, spec.callback, _facts(spec, settings), settings, clock)
+                )
+        if spec.record is None:
+            sinks.append(RecordingSink(recording_path, kit.mp4))
+        else:
+            assert outputs.spool is not None
+            notes.keep_location(outputs.spool, spec.record.address.location)
+            store = await stack.enter_async_context(
+                open_store(
+                    store_address(spec.record),
+                    settings.storage,
+                    location=spec.record.address.location,
+                )
+            )
+            outputs.courier = courier = await stack.enter_async_context(
+                open_courier(store, outputs.spool.directory, clock=clock, random=Random())
+            )
+            offset_s = unix_s() - clock.now_ns() / NS_PER_S
+            plan = outputs.plan = RecordPlan(spec.record, fps=fps, unix_offset_s=offset_s)
+            for record_format, files in spec.record.files.items():
+                sinks.append(
+                    FilesSink(
+                        job_id=spec.job_id,
+                        record_format=record_format,
+                        plan=plan,
+                        names=_names(spec, spec.record, record_format),
+                        open_file=_opener(record_format, files, outputs.spool, kit, courier),
+                        events=AnnouncedEvents(events, courier),
+                        location=store.address,
+                        patience_s=DRAIN_SHARE * settings.stop.grace_s,
+                    )
+                )
+        sinks += _pushes(spec, settings, clock, keyframes)
+        outputs.sinks = sinks
+        yield outputs
+
+
+@asynccontextmanager
+async def outbox_in(
+    spool: JobSpool,
+    callback: CallbackSpec,
+    facts: CallbackFacts,
+    settings: Settings,
+    clock: Clock,
+) -> AsyncIterator[Outbox]:
+    """The line of callbacks in a job's spool, being sent while this is open."""
+    directory = notes.callbacks(spool)
+    keep_target(directory, CallbackTarget(callback, asdict(facts)))
+    post = HttpPost(
+        callback, dialer=dialer(settings), tls=verified_tls(_ca_file(settings)), unix_s=unix_s
+    )
+    async with (
+        open_outbox(
+            directory,
+            events=callback.events,
+            body=partial(callback_body, facts=facts),
+            post=post,
+            clock=clock,
+            unix_s=unix_s,
+            rng=Random(),
+        ) as outbox,
+        _running(outbox.run, "callbacks"),
+    ):
+        yield outbox
+
+
+def unix_s() -> float:
+    """The wall clock."""
+    return datetime.now(UTC).timestamp()
+
+
+@asynccontextmanager
+async def _running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> AsyncIterator[None]:
+    """Inside, *work* runs; it is cancelled at the end."""
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work(), name=name)
+        try:
+            yield
+        except BaseException as exc:
+            # Raised again below: the group would wrap it, and it is none of the group's.
+            failure = exc
+        finally:
+            task.cancel()
+    if failure is not None:
+        raise failure
+
+
+def _facts(spec: JobSpec, settings: Settings) -> CallbackFacts:
+    facts = CallbackFacts(spec.app_id, spec.mix.room_id, spec.stream_name)
+    if spec.record is None:
+        return facts
+    location = spec.record.address.location
+    root = download_root(store_address(spec.record), settings.storage, location)
+    return replace(facts, obs_location=location, download_root=root)
+
+
+def _names(spec: JobSpec, rule: RecordRule, record_format: RecordFormat) -> FileNames:
+    try:
+        return rule.names(record_format, app_id=spec.app_id, stream=spec.stream_name)
+    except ValueError as exc:
+        raise InvalidField("record.obs_addr.object", str(exc)) from exc
+
+
+def _opener(
+    record_format: RecordFormat,
+    files: FileRule,
+    spool: JobSpool,
+    kit: PyavKit,
+    courier: SpoolCourier,
+) -> OpenFiles:
+    if record_format is RecordFormat.MP4:
+        return mp4_files(spool.directory, kit.mp4, courier)
+    assert files.slice_s is not None
+    return hls_files(spool.directory, kit.segments, courier, slice_s=files.slice_s)
+
+
+def _pushes(
+    spec: JobSpec, settings: Settings, clock: Clock, keyframes: KeyframeRequests | None
+) -> list[Sink]:
+    if not spec.rtmp_urls:
+        return []
+    tls, calls = verified_tls(_ca_file(settings)), dialer(settings)
+    return [
+        RtmpSink(
+            url,
+            name=f"rtmp-{number}",
+            clock=clock,
+            dialer=calls,
+            tls=tls,
+            want_keyframe=keyframes.ask if keyframes is not None else lambda: None,
+        )
+        for number, url in enumerate(spec.rtmp_urls, 1)
+    ]
+
+
+def _ca_file(settings: Settings) -> Path | None:
+    return Path(settings.net.ca_file) if settings.net.ca_file else None
