@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -91,10 +92,16 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(job: Mapping[str, Any]) -> AsyncIterator[Worker]:
-    """Start `mixworker run -` on *job*; killed at the end if it still runs."""
+async def worker(
+    job: Mapping[str, Any], settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Worker]:
+    """Start `mixworker run -` on *job*; killed at the end if it still runs.
+
+    *settings* are variables of its environment.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worker", "run", "-"),
+        env=None if settings is None else os.environ | settings,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -1,0 +1,230 @@
+"""A whole delivery: bucket, HLS, two live pushes and signed callbacks, of one encode."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.support import oracle
+from tests.support.delivering import (
+    AUTH_KEY,
+    Bucket,
+    delivering,
+    environment,
+    everything_said,
+    of_type,
+)
+from tests.support.live import worker
+from tests.support.look import Recording
+from tests.support.receiver import Receiver, served
+from tests.support.rtmp import rtmp_server
+from tests.support.s3 import KEYS, s3_server
+from tests.support.seeing import Watch, longest_freeze_s
+
+FPS = 15
+RTMP_KEYS = ("planted-stream-key-one", "planted-stream-key-two")
+
+
+@asynccontextmanager
+async def fetching(receiver: Receiver, endpoint: str) -> AsyncIterator[list[str]]:
+    """Inside, the receiver fetches each completed file before it answers (row C7)."""
+    fetched: list[str] = []
+    async with Bucket.at(endpoint) as bucket:
+
+        async def fetch(request: web.Request) -> web.Response:
+            body = await request.json()
+            if body["event_type"] == "RECORD_FILE_COMPLETE":
+                content = await bucket.get(body["obs_object"])
+                if not body["obs_object"].endswith(".m3u8"):
+                    assert len(content) == body["file_size"]
+                fetched.append(body["obs_object"])
+            return web.json_response({"status": 1})
+
+        receiver.answer = fetch
+        yield fetched
+
+
+def whole(recording: Recording, seconds: float, people: int = 2) -> None:
+    """All frames are there, decode, and show everybody going on without a gap."""
+    assert recording.decode_errors() == ""
+    tiles = oracle.gallery(people, 640, 480)
+    histories = recording.watch({n: Watch(rect) for n, rect in enumerate(tiles)})
+    for history in histories.values():
+        # A file begins with the first person there, who may be a frame later than the room.
+        assert seconds * FPS - 2 <= len(history.counters) <= seconds * FPS
+        seen = history.counters[FPS:]
+        assert None not in seen
+        assert longest_freeze_s(seen, FPS) <= 0.15
+
+
+def command_line(process_id: int) -> str:
+    return Path(f"/proc/{process_id}/cmdline").read_text()
+
+
+@pytest.mark.timeout(240)
+async def test_one_job_into_a_bucket_and_live_with_everybody_told(tmp_path: Path) -> None:
+    """MP4, HLS, two RTMP URLs, callbacks; sizes and checksums, order, signatures, secrets."""
+    seconds = 60
+    receiver = Receiver(auth_key=AUTH_KEY)
+    (tmp_path / "s3").mkdir()
+    async with (
+        s3_server(tmp_path / "s3") as s3,
+        rtmp_server(tmp_path / "rtmp") as rtmp,
+        served(receiver),
+        fetching(receiver, s3.endpoint) as fetched,
+        Bucket.at(s3.endpoint) as bucket,
+    ):
+        job = delivering(
+            tmp_path,
+            seconds,
+            publish_param={"rtmp_urls": [rtmp.url(key) for key in RTMP_KEYS]},
+            callback={"url": receiver.url, "auth_key": AUTH_KEY},
+        )
+        settings = environment(tmp_path / "spool", s3.endpoint)
+        async with worker(job, settings) as recorder:
+            await recorder.recorded(3)
+            command = command_line(recorder.process.pid)
+            await recorder.recorded(seconds - 0.05)
+            ended_s = time.monotonic()
+            await receiver.heard(4)
+            complete_s = time.monotonic() - ended_s
+            assert await recorder.ended() == 0, recorder.complaints
+            await receiver.heard(5)
+        files = await bucket.download(tmp_path / "bucket")
+        assert await bucket.open_uploads() == []
+        pushed = [Recording(path) for key in RTMP_KEYS for path in rtmp.received(key)]
+
+    bodies = [call.body for call in receiver.accepted]
+    assert all(call.signed for call in receiver.calls)
+    assert bodies[-1]["event_type"] == "CLOUD_RECORD_SERVER_OVER"
+    for record_format in ("MP4", "HLS"):
+        told = [body["event_type"] for body in bodies if body.get("record_format") == record_format]
+        assert told == ["RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE"]
+    print(f"complete {complete_s:.2f} s after the last second was recorded")
+    assert complete_s <= 3, "playout delay, encoders and upload"
+
+    completed = of_type(bodies, "RECORD_FILE_COMPLETE")
+    assert sorted(fetched) == sorted(body["obs_object"] for body in completed)
+    sizes: dict[str, int] = {body["obs_object"]: body["file_size"] for body in completed}
+    (mp4,) = [key for key in files if key.endswith(".mp4")]
+    (playlist,) = [key for key in files if key.endswith(".m3u8")]
+    assert files[mp4].stat().st_size == sizes[mp4]
+    hls = [path for key, path in files.items() if key.endswith((".m3u8", ".ts"))]
+    assert sum(path.stat().st_size for path in hls) == sizes[playlist]
+    assert "#EXT-X-ENDLIST" in files[playlist].read_text()
+    whole(Recording(files[mp4]), seconds)
+    whole(Recording(files[playlist]), seconds)
+
+    assert len(pushed) == 2, "one connection each"
+    for recording in pushed:
+        assert recording.decode_errors() == ""
+        assert recording.video.packets >= (seconds - 1) * FPS
+
+    assert list((tmp_path / "spool").iterdir()) == [], "nothing is left to do"
+    said = everything_said(tmp_path, recorder.complaints, recorder.progress) + command
+    said += "".join(body["detail_message"] for body in bodies if "detail_message" in body)
+    for secret in (AUTH_KEY, *RTMP_KEYS, KEYS[1], receiver.url):
+        assert secret not in said
+
+
+MOMENTS = {"recording": 4.0, "just begun": 0.8, "later": 9.0}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
+    tmp_path: Path, moment: str
+) -> None:
+    receiver = Receiver(auth_key=AUTH_KEY)
+    (tmp_path / "s3").mkdir()
+    async with (
+        s3_server(tmp_path / "s3") as s3,
+        served(receiver),
+        fetching(receiver, s3.endpoint),
+        Bucket.at(s3.endpoint) as bucket,
+    ):
+        settings = environment(tmp_path / "spool", s3.endpoint)
+        callback = {"url": receiver.url, "auth_key": AUTH_KEY}
+        async with worker(delivering(tmp_path, 60, callback=callback), settings) as killed:
+            await killed.recorded(MOMENTS[moment])
+            last_s = killed.progress[-1]["recorded_s"]
+            killed.signal(signal.SIGKILL)
+            await killed.ended()
+        other = delivering(tmp_path, 4, job_id="next")
+        other["output"]["name"] = "next"
+        async with worker(other, settings) as successor:
+            await receiver.heard(5 if moment != "just begun" else 1)
+            assert await successor.ended() == 0, successor.complaints
+        files = await bucket.download(tmp_path / "bucket")
+        assert await bucket.open_uploads() == []
+    bodies = [call.body for call in receiver.accepted]
+    assert bodies[-1]["event_type"] == "CLOUD_RECORD_SERVER_OVER"
+    assert list((tmp_path / "spool").iterdir()) == []
+    completed = of_type(bodies, "RECORD_FILE_COMPLETE")
+    ids = [call.event_id for call in receiver.accepted]
+    assert len(ids) == len(set(ids))
+    for body in completed:
+        recording = Recording(files[body["obs_object"]])
+        assert recording.decode_errors() == ""
+        kept_s = recording.video.packets / FPS
+        # What a progress line says is recorded leaves the encoder a playout delay later.
+        lost_s = last_s - 0.6 - kept_s
+        print(f"{body['record_format']}: {kept_s:.2f} s of {last_s:.2f} s, lost {lost_s:.2f} s")
+        assert lost_s <= (1.0 if body["record_format"] == "MP4" else 3.0)
+    if moment != "just begun":
+        assert {body["record_format"] for body in completed} == {"MP4", "HLS"}
+
+
+@pytest.mark.timeout(240)
+async def test_a_store_that_is_away_for_a_minute_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "s3").mkdir()
+    async with s3_server(tmp_path / "s3") as s3, Bucket.at(s3.endpoint) as bucket:
+        job = delivering(tmp_path, 75)
+        async with worker(job, environment(tmp_path / "spool", s3.endpoint)) as recorder:
+            await recorder.recorded(5)
+            s3.freeze()
+            await recorder.recorded(65)
+            s3.thaw()
+            assert await recorder.ended() == 0, recorder.complaints
+        files = await bucket.download(tmp_path / "bucket")
+        assert await bucket.open_uploads() == []
+    whole(Recording(next(path for key, path in files.items() if key.endswith(".mp4"))), 75)
+    whole(Recording(next(path for key, path in files.items() if key.endswith(".m3u8"))), 75)
+    assert len([key for key in files if key.endswith(".mp4")]) == 1
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.timeout(120)
+async def test_keys_that_are_refused_are_told_within_five_seconds_and_the_recording_is_kept(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "s3").mkdir()
+    async with s3_server(tmp_path / "s3") as s3, Bucket.at(s3.endpoint) as bucket:
+        wrong = environment(tmp_path / "spool", s3.endpoint, ("testkey", "planted-wrong-secret"))
+        async with worker(delivering(tmp_path, 8), wrong) as recorder:
+            assert await recorder.ended() == 74
+        early = [
+            line
+            for line in recorder.progress
+            if line["recorded_s"] <= 5 and any(o["error"] for o in line["outputs"])
+        ]
+        assert early, "known within five seconds"
+        assert "planted-wrong-secret" not in everything_said(
+            tmp_path, recorder.complaints, recorder.progress
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker", "recover"),
+            env=os.environ | environment(tmp_path / "spool", s3.endpoint),
+        )
+        assert await process.wait() == 0
+        files = await bucket.download(tmp_path / "bucket")
+    assert len([key for key in files if key.endswith(".mp4")]) == 1
+    whole(Recording(next(path for key, path in files.items() if key.endswith(".mp4"))), 8)
+    whole(Recording(next(path for key, path in files.items() if key.endswith(".m3u8"))), 8)
