@@ -5,6 +5,7 @@ from pathlib import Path
 
 from worker.errors import DestinationError
 from worker.notify.target import kept_target
+from worker.storage import journal, ledger
 from worker.storage.spool import JobSpool
 
 _CALLBACKS, _LOCATION, _ENDED = "callbacks", "location", "ended"
@@ -41,14 +42,20 @@ def reason(spool: JobSpool) -> str:
 def has_files(spool: JobSpool) -> bool:
     """Whether there is still something to deliver, or to tell the completion of."""
     return any(
-        path.name not in _OURS and not path.name.startswith(".")
-        for path in spool.directory.iterdir()
+        path.name.endswith((journal.SUFFIX, ledger.SUFFIX)) for path in spool.directory.iterdir()
+    )
+
+
+def _is_empty(spool: JobSpool) -> bool:
+    """Whether there is nothing but notes, and the hidden lock."""
+    return all(
+        path.name in _OURS or path.name.startswith(".") for path in spool.directory.iterdir()
     )
 
 
 def tidy(spool: JobSpool) -> None:
     """Take the notes away once neither files nor events wait; the folder goes with them."""
-    if has_files(spool):
+    if not _is_empty(spool):
         return
     try:
         if kept_target(callbacks(spool)) is not None:

@@ -142,11 +142,13 @@ def _journals(directory: Path) -> tuple[list[tuple[Path, Journal]], list[Recover
         except DestinationError as exc:
             strange.append(Recovered(path.name, error=str(exc)))
     known = {path.name for path, _ in kept}
-    strange += [
-        Recovered(path.name, error="nobody has noted what it is")
-        for path in sorted([*directory.glob("*.mp4"), *directory.glob("*.ts")])
-        if path.name not in known
-    ]
+    for path in sorted([*directory.glob("*.mp4"), *directory.glob("*.ts")]):
+        if path.name in known:
+            continue
+        if path.stat().st_size == 0:
+            path.unlink()  # begun at the very end; its journal comes with its first bytes
+        else:
+            strange.append(Recovered(path.name, error="nobody has noted what it is"))
     return sorted(kept, key=lambda each: (each[1].file.start_s, each[0].name)), strange
 
 
