@@ -183,7 +183,7 @@ def _numbers(job: Job, outputs: Outputs) -> JobNumbers:
         datagrams_dropped=job.room.datagrams_dropped(),
         packets_lost=sum(track.packets_lost for track in tracks),
         packets_recovered=sum(track.packets_recovered for track in tracks),
-        outputs=now.outputs,
+        outputs=[*now.outputs, *outputs.progress()],
         callbacks_pending=0 if outbox is None else outbox.pending,
         callbacks_given_up=0 if outbox is None else outbox.given_up,
     )

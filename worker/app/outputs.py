@@ -34,7 +34,7 @@ from worker.sinks.mp4_file import mp4_files
 from worker.sinks.open_file import OpenFiles
 from worker.sinks.recording import RecordingSink
 from worker.sinks.rtmp import RtmpSink
-from worker.storage.courier import AnnouncedEvents, SpoolCourier, open_courier
+from worker.storage.courier import AnnouncedEvents, CourierState, SpoolCourier, open_courier
 from worker.storage.spool import JobSpool, Spool
 
 LAST_WORDS_S = 5.0
@@ -55,8 +55,9 @@ class Outputs:
     outbox: Outbox | None = None
 
     def progress(self) -> Sequence[OutputProgress]:
-        """What is no sink: callbacks."""
-        return () if self.outbox is None else (self.outbox.progress(),)
+        """What is no sink: the way to the store, and callbacks."""
+        told = [] if self.courier is None else [_carried(self.courier.state)]
+        return told if self.outbox is None else [*told, self.outbox.progress()]
 
     async def end(self, job_id: str, reason: str, clock: Clock) -> None:
         """Say that the job is over, unless files are left whose completion is still to be told."""
@@ -154,6 +155,17 @@ async def outbox_in(
         _running(outbox.run, "callbacks"),
     ):
         yield outbox
+
+
+def _carried(state: CourierState) -> OutputProgress:
+    return OutputProgress(
+        name="store",
+        state="failing" if state.last_error else "uploading" if state.pending_bytes else "stored",
+        bytes=state.uploaded_bytes,
+        pending_bytes=state.pending_bytes,
+        lag_s=round(state.lag_s, 1),
+        error=state.last_error,
+    )
 
 
 def unix_s() -> float:
