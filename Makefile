@@ -27,7 +27,8 @@ unit: dev
 # The peers are Debian's ffmpeg and GStreamer.
 bench: dev
 	deploy/packages.sh ffmpeg gstreamer1.0-tools gstreamer1.0-plugins-base \
-	    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+	    gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav \
+	    nginx-light libnginx-mod-rtmp
 	$(BIN)/python benchmarks/live.py
 	$(BIN)/python benchmarks/job.py
 	$(BIN)/python benchmarks/compose.py
@@ -35,6 +36,7 @@ bench: dev
 	$(BIN)/python benchmarks/sound.py
 	$(BIN)/python benchmarks/peers.py --quick
 	$(BIN)/python benchmarks/hundred.py
+	$(BIN)/python benchmarks/deliver.py
 
 # Long runs: minutes to hours.
 soak: packages dev

@@ -6,11 +6,13 @@ encoding, writing. Its start does not: CPU is read twice while it runs.
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import processes
 from worker.cli.casting import cast_process
@@ -31,6 +33,12 @@ _STAGES = {
     "encode": "encode",
     "sound": "sound",
     "mp4": "write",
+    "record-mp4": "write",
+    "record-hls": "write",
+    "courier": "deliver",
+    "file-store": "deliver",
+    "events": "deliver",
+    "lookup": "deliver",
 }
 """What the worker's threads are for; those without a name of ours belong to the encoder."""
 
@@ -79,8 +87,13 @@ async def record(
     directory: Path,
     *,
     warm_up_s: float = WARM_UP_S,
+    more: Mapping[str, Any] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> LiveRun:
-    """Record the room; CPU is measured over *seconds* after the warm-up."""
+    """Record the room; CPU is measured over *seconds* after the warm-up.
+
+    *more* adds to the job document, *settings* to the environment.
+    """
     document = {
         "room": {"kind": "testroom", "url": url},
         "mix_param": {
@@ -90,9 +103,11 @@ async def record(
         },
         "output": {"directory": str(directory), "name": "live"},
         "max_duration_s": warm_up_s + seconds + _TAIL_S,
+        **(more or {}),
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "worker", "run", "-"),
+        env=os.environ | (settings or {}),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

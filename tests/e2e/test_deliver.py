@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -142,13 +144,34 @@ async def test_one_job_into_a_bucket_that_is_away_for_a_minute_and_live_with_eve
         assert secret not in said
 
 
-MOMENTS = {"recording": 4.0, "just begun": 0.8, "later": 9.0}
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a worker is killed."""
+
+    recorded_s: float
+    stopping_s: float | None = None
+    """So long after it was told to stop."""
+
+
+MOMENTS = {
+    "just begun": Moment(0.8),
+    "recording": Moment(4.0),
+    "ending": Moment(4.0, stopping_s=0.65),
+    "uploading": Moment(4.0, stopping_s=0.9),
+}
+ROLLING = {f"rolling over, {at_s} s": Moment(at_s) for at_s in (60.5, 60.7, 60.9, 61.1, 61.3, 62.5)}
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(pytest.param(moment, id=name) for name, moment in MOMENTS.items()),
+        *(pytest.param(moment, id=n, marks=pytest.mark.soak) for n, moment in ROLLING.items()),
+    ],
+)
 async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
-    tmp_path: Path, moment: str
+    tmp_path: Path, moment: Moment
 ) -> None:
     receiver = Receiver(auth_key=AUTH_KEY)
     (tmp_path / "s3").mkdir()
@@ -160,16 +183,21 @@ async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
     ):
         settings = environment(tmp_path / "spool", s3.endpoint)
         callback = {"url": receiver.url, "auth_key": AUTH_KEY}
-        async with worker(delivering(tmp_path, 60, callback=callback), settings) as killed:
-            await killed.recorded(MOMENTS[moment])
+        job = delivering(tmp_path, 90, callback=callback)
+        job["record"]["mp4_config"] = {"record_cycle": 60}
+        async with worker(job, settings) as killed:
+            await killed.recorded(moment.recorded_s)
             last_s = killed.progress[-1]["recorded_s"]
+            if moment.stopping_s is not None:
+                killed.signal(signal.SIGTERM)
+                await asyncio.sleep(moment.stopping_s)
             killed.signal(signal.SIGKILL)
             await killed.ended()
         other = delivering(tmp_path, 4, job_id="next")
         other["output"]["name"] = "next"
         async with worker(other, settings) as successor:
             async with asyncio.timeout(30):
-                await receiver.heard(5 if moment != "just begun" else 1)
+                await receiver.heard_of("CLOUD_RECORD_SERVER_OVER")
             assert await successor.ended() == 0, successor.complaints
         files = await bucket.download(tmp_path / "bucket")
         assert await bucket.open_uploads() == []
@@ -179,18 +207,18 @@ async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
     completed = of_type(bodies, "RECORD_FILE_COMPLETE")
     ids = [call.event_id for call in receiver.accepted]
     assert len(ids) == len(set(ids))
+    kept_s = dict.fromkeys(("MP4", "HLS"), 0.0)
     for body in completed:
         if body["record_format"] == "MP4":
             assert fetched[body["obs_object"]] == body["file_size"]
         recording = Recording(files[body["obs_object"]])
         assert recording.decode_errors() == ""
-        kept_s = recording.video.packets / FPS
-        # What a progress line says is recorded leaves the encoder a playout delay later.
-        lost_s = last_s - 0.6 - kept_s
-        print(f"{body['record_format']}: {kept_s:.2f} s of {last_s:.2f} s, lost {lost_s:.2f} s")
-        assert lost_s <= (1.0 if body["record_format"] == "MP4" else 3.0)
-    if moment != "just begun":
-        assert {body["record_format"] for body in completed} == {"MP4", "HLS"}
+        kept_s[body["record_format"]] += recording.video.packets / FPS
+    # What a progress line says is recorded leaves the encoder a playout delay later.
+    written_s = last_s if moment.stopping_s else max(0.0, last_s - 0.6)
+    print(f"kept {kept_s} s of {written_s:.2f} s")
+    assert written_s - kept_s["MP4"] <= 1.0
+    assert written_s - kept_s["HLS"] <= 1.0
 
 
 @pytest.mark.timeout(120)
@@ -220,3 +248,53 @@ async def test_keys_that_are_refused_are_told_within_five_seconds_and_the_record
     assert len([key for key in files if key.endswith(".mp4")]) == 1
     whole(Recording(next(path for key, path in files.items() if key.endswith(".mp4"))), 8)
     whole(Recording(next(path for key, path in files.items() if key.endswith(".m3u8"))), 8)
+
+
+@contextmanager
+def small_disk(path: Path, megabytes: float) -> Iterator[None]:
+    """A file system of its own at *path*, with so much room."""
+    path.mkdir()
+    size = f"size={round(megabytes * 1024)}k"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(path)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+@pytest.mark.timeout(150)
+async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """Row P9, on a real file system: the store is away until the spool is full."""
+    (tmp_path / "s3").mkdir()
+    async with s3_server(tmp_path / "s3") as s3, Bucket.at(s3.endpoint) as bucket:
+        with small_disk(tmp_path / "spool", 2.5):
+            settings = environment(tmp_path / "spool", s3.endpoint)
+            settings |= {"MIXWORKER_SPOOL__FLOOR_MB": "1"}
+            async with worker(delivering(tmp_path, 60), settings) as recorder:
+                await recorder.recorded(2)
+                s3.freeze()
+                await recorder.recorded(36)
+                s3.thaw()
+                assert await recorder.ended() in (0, 74), recorder.complaints
+            again = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "worker", "recover"), env=os.environ | settings
+            )
+            assert await again.wait() == 0
+        files = await bucket.download(tmp_path / "bucket")
+        assert await bucket.open_uploads() == []
+    outputs = {output["name"]: output for output in recorder.result["outputs"]}
+    assert "No space left" in str(outputs["record-mp4"]["error"])
+    mp4 = sorted(path for key, path in files.items() if key.endswith(".mp4"))
+    assert len(mp4) >= 2
+    kept_s = 0.0
+    for path in mp4:
+        recording = Recording(path)
+        assert recording.decode_errors() == ""
+        kept_s += recording.video.packets / FPS
+    print(f"{len(mp4)} files, {kept_s:.1f} of 60 s kept")
+    assert kept_s >= 30
+    for key, path in files.items():
+        if key.endswith(".m3u8"):
+            assert Recording(path).decode_errors() == ""

@@ -1,7 +1,7 @@
 """Jobs that deliver: documents, environments and what is in a bucket afterwards."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def delivering(directory: Path, seconds: float | None, **more: Any) -> dict[str,
     }
 
 
-def environment(spool: Path, endpoint: str, keys: tuple[str, str] = KEYS) -> Mapping[str, str]:
+def environment(spool: Path, endpoint: str, keys: tuple[str, str] = KEYS) -> dict[str, str]:
     """Settings of a worker that delivers to a server on loopback."""
     return {
         "MIXWORKER_STORAGE__ENDPOINT": endpoint,

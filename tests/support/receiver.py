@@ -54,6 +54,12 @@ class Receiver:
             self.came.clear()
             await self.came.wait()
 
+    async def heard_of(self, event_type: str) -> None:
+        """Wait until an event of that type was accepted."""
+        while all(call.body["event_type"] != event_type for call in self.accepted):
+            self.came.clear()
+            await self.came.wait()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         if request.path != PATH:

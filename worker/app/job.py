@@ -101,7 +101,7 @@ async def run_job(
             await stack.enter_async_context(
                 serve_metrics(settings.metrics.port, lambda: _numbers(job, outputs))
             )
-        if outputs.spool is not None:
+        if outputs.spool is not None and not spec.is_rehearsal:
             await stack.enter_async_context(_recovering(settings))
         error = await _run(job)
         if not job.was_aborted:

@@ -8,7 +8,7 @@ from worker.app import run_job
 from worker.cli import console
 from worker.cli.exits import Exit, exit_for_outcome
 from worker.cli.heap import Heap
-from worker.core.spec import JobSpec, RehearsalSpec
+from worker.core.spec import JobSpec
 from worker.engine.job import Progress
 from worker.settings import Settings
 
@@ -23,7 +23,7 @@ def run_to_the_end(spec: JobSpec, settings: Settings) -> Exit:
             show(now)
 
         work = run_job(spec, settings, on_progress=progressed)
-        if isinstance(spec.room, RehearsalSpec) and not spec.reaches_out:
+        if spec.is_rehearsal:
             from worker.testroom.virtual_loop import run_virtual
 
             # There is no outside world to wait for, so it runs as fast as it encodes.

@@ -201,7 +201,8 @@ class JobSpec:
     callback: CallbackSpec | None = None
 
     @property
-    def reaches_out(self) -> bool:
-        """Whether something beyond this machine takes part, so that time must be real."""
+    def is_rehearsal(self) -> bool:
+        """Whether nothing beyond this machine takes part, so that time need not be real."""
         stores = self.record is not None and not (self.record.store or "").startswith("file://")
-        return stores or bool(self.rtmp_urls) or self.callback is not None
+        reaches_out = stores or bool(self.rtmp_urls) or self.callback is not None
+        return isinstance(self.room, RehearsalSpec) and not reaches_out
