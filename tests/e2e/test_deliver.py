@@ -262,6 +262,7 @@ def small_disk(path: Path, megabytes: float) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(150)
 async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_room(
     tmp_path: Path,

@@ -138,6 +138,7 @@ def mix_of(layout: Layout) -> MixSpec:
     return MixSpec("layers", parse_template("1280x720_15_1130"), layout)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(120)
 async def test_small_tiles_get_small_layers_and_the_stage_gets_the_large_one(
     tmp_path: Path,

@@ -12,7 +12,7 @@ from tests.support.janus_cast import janus_cast
 from tests.support.live import document, worker
 from tests.support.namespace import network_namespace
 from tests.support.seeing import Watch
-from tests.support.selection import heard, judge, loudest_at, stepped_tones
+from tests.support.selection import SETTLING_S, heard, judge, loudest_at, stepped_tones
 from worker.testroom.person import tone_hz
 
 SECONDS = 20
@@ -62,7 +62,7 @@ def drop(percent: int) -> None:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("loss_percent", [0, 5])
+@pytest.mark.parametrize("loss_percent", [pytest.param(0, marks=pytest.mark.soak), 5])
 async def test_three_codecs_through_janus_stay_in_sync(
     namespace: None, tmp_path: Path, loss_percent: int
 ) -> None:
@@ -126,7 +126,9 @@ async def test_the_three_loudest_of_six_are_heard_through_janus_in_a_room_with_a
     verdict = judge(
         windows[begun + 10 : begun + 200],
         lambda time_s: loudest_at(LEVELS_DB, time_s + 1),
-        [0, *(at_s - 1 for at_s in LEVELS_DB if at_s > 0)],
+        # Tied to a window of 100 ms: the changes may be one earlier.
+        [0, *(at_s - 1.1 for at_s in LEVELS_DB if at_s > 0)],
+        settling_s=SETTLING_S + 0.1,
     )
     print(verdict)
     assert verdict.judged >= 170

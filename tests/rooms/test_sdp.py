@@ -184,9 +184,12 @@ def test_the_worst_text_within_the_limits_is_read_in_time() -> None:
     groups = "".join(f"a=ssrc-group:FID {n} {n + 1}\n" for n in range(250))
     section = "m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:{}\n" + ssrcs + groups
     text = "v=0\n" + "".join(section.format(n) for n in range(15))
-    began = time.process_time()
-    description = read_description(text)
-    assert time.process_time() - began < 0.5
+    took_s = []
+    for _ in range(3):  # a busy machine slows CPU time, too
+        began = time.process_time()
+        description = read_description(text)
+        took_s.append(time.process_time() - began)
+    assert min(took_s) < 0.5
     assert all(len(section.ssrcs) <= 16 for section in description.sections)
 
 

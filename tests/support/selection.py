@@ -39,12 +39,14 @@ def judge(
     windows: Sequence[set[int]],
     expected_at: Callable[[float], set[int]],
     changes_s: Sequence[float],
+    *,
+    settling_s: float = SETTLING_S,
 ) -> Verdict:
-    """Compare *windows* with what is expected from 0.3 s after each change on."""
+    """Compare *windows* with what is expected from *settling_s* after each change on."""
     judged, wrong_s = 0, []
     for number, found in enumerate(windows):
         start_s = number * WINDOW_S
-        if start_s - max(at_s for at_s in changes_s if at_s <= start_s) >= SETTLING_S:
+        if start_s - max(at_s for at_s in changes_s if at_s <= start_s) >= settling_s:
             judged += 1
             if found != expected_at(start_s):
                 wrong_s.append(round(start_s, 1))
