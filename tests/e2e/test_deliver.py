@@ -262,7 +262,6 @@ def small_disk(path: Path, megabytes: float) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(150)
 async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_room(
     tmp_path: Path,
@@ -273,10 +272,10 @@ async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_ro
         with small_disk(tmp_path / "spool", 2.5):
             settings = environment(tmp_path / "spool", s3.endpoint)
             settings |= {"MIXWORKER_SPOOL__FLOOR_MB": "1"}
-            async with worker(delivering(tmp_path, 60), settings) as recorder:
+            async with worker(delivering(tmp_path, 40), settings) as recorder:
                 await recorder.recorded(2)
                 s3.freeze()
-                await recorder.recorded(36)
+                await recorder.recorded(24)
                 s3.thaw()
                 assert await recorder.ended() in (0, 74), recorder.complaints
             again = await asyncio.create_subprocess_exec(
@@ -294,8 +293,8 @@ async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_ro
         recording = Recording(path)
         assert recording.decode_errors() == ""
         kept_s += recording.video.packets / FPS
-    print(f"{len(mp4)} files, {kept_s:.1f} of 60 s kept")
-    assert kept_s >= 30
+    print(f"{len(mp4)} files, {kept_s:.1f} of 40 s kept")
+    assert kept_s >= 16
     for key, path in files.items():
         if key.endswith(".m3u8"):
             assert Recording(path).decode_errors() == ""

@@ -172,3 +172,19 @@ def test_streams_that_drift_apart_without_end_are_an_error():
     splitter = Splitter(BOTH, deque([FileCut(0, True)]))
     with pytest.raises(DestinationError, match="too far apart"):
         list(splitter.take([sound(number) for number in range(-1, 5001)]))
+
+
+def test_a_file_that_cannot_be_opened_gets_nothing_and_a_later_one_everything() -> None:
+    """Its begin is told, and `lose` is called before the next piece is asked for."""
+    splitter = Splitter(BOTH, deque([FileCut(0, begins=True)]))
+    packets = [*(picture(tick) for tick in range(90)), *sounds(90 * FRAME)]
+    begun, written = [], []
+    for piece in splitter.take(packets):
+        if isinstance(piece, Begin):
+            begun.append(piece.sample)
+            if len(begun) == 1:
+                splitter.lose(wait_samples=48_000)
+        elif isinstance(piece, EncodedPacket):
+            written.append(piece)
+    assert begun == [0, 30 * FRAME], "on the first keyframe after the wait"
+    assert [each.pts for each in written if each.kind is StreamKind.VIDEO][:3] == [0, 1, 2]

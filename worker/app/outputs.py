@@ -1,6 +1,7 @@
 """What a job delivers to: files in a directory or a store, live pushes, and who is told."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +20,7 @@ from worker.core.record.plan import RecordPlan
 from worker.core.record.rule import FileRule, RecordFormat, RecordRule
 from worker.core.spec import CallbackSpec, JobSpec
 from worker.core.timing import NS_PER_S
-from worker.errors import InvalidField
+from worker.errors import DestinationError, InvalidField
 from worker.media.kit import PyavKit
 from worker.net.tls import verified_tls
 from worker.notify.nobody import Nobody
@@ -36,6 +37,8 @@ from worker.sinks.recording import RecordingSink
 from worker.sinks.rtmp import RtmpSink
 from worker.storage.courier import AnnouncedEvents, CourierState, SpoolCourier, open_courier
 from worker.storage.spool import JobSpool, Spool
+
+log = logging.getLogger(__name__)
 
 LAST_WORDS_S = 5.0
 """How long the end of a job waits for its callbacks; what is left is sent by the next worker."""
@@ -64,7 +67,10 @@ class Outputs:
         if self.spool is None:
             return
         if notes.has_files(self.spool):
-            notes.keep_reason(self.spool, reason)
+            try:
+                notes.keep_reason(self.spool, reason)
+            except DestinationError as exc:  # a full disk: then nobody will know why
+                log.warning("reason not kept", extra={"error": str(exc)})
             return
         if self.outbox is not None:
             await self.outbox.publish(RecordingOver(job_id, reason))

@@ -47,9 +47,11 @@ class TsFile:
         self.name = str(path)
         self._counters = counters
         self._length = 0
+        self._whole = 0
+        """Bytes up to the end of a unit."""
         self._open = True
         self.error: DestinationError | None = None
-        """Why the file was given up; it ends with a whole packet."""
+        """Why the file was given up; it ends with a whole unit."""
 
     def writable(self) -> bool:
         return True
@@ -63,7 +65,7 @@ class TsFile:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as exc:
-            self._cut(self._length + len(data) - len(rest))
+            self._cut()
             self.error = DestinationError(
                 f"{Path(self.name).name} cannot be written: {exc.strerror}"
             )
@@ -71,15 +73,19 @@ class TsFile:
         self._length += len(data)
         return len(data)
 
+    def mark(self) -> None:
+        """What was written so far are whole units: a failing write does not cost them."""
+        self._whole = self._length
+
     def close(self) -> None:
         """May be called again."""
         if self._open:
             self._open = False
             os.close(self._descriptor)
 
-    def _cut(self, length: int) -> None:
+    def _cut(self) -> None:
         try:
-            os.ftruncate(self._descriptor, length // PACKET_BYTES * PACKET_BYTES)
+            os.ftruncate(self._descriptor, self._whole)
         except OSError:
-            # Half a packet at the end: readers leave it out.
+            # Half a unit at the end: decoders leave it out, with a complaint.
             pass

@@ -21,8 +21,8 @@ from worker.ports import EncodedPacket, Program, StreamKind
 START_S = 1
 """TS has no time before zero, but the priming of the sound lies there."""
 
-_BUFFER_BYTES = 32 * PACKET_BYTES
-"""What waits to be written, and would be lost with the process: 0.3 s of sound alone."""
+_BUFFER_BYTES = 348 * PACKET_BYTES
+"""A large keyframe takes few writes."""
 
 _OPTIONS = {
     # Times as they are given; FFmpeg would else add its delay and move the first one to zero.
@@ -30,6 +30,8 @@ _OPTIONS = {
     "avoid_negative_ts": "disabled",
     # Tables stand at the beginning of every segment; more often is for who comes in the middle.
     "pat_period": "1",
+    # What is in the file are whole units: it may end at any moment.
+    "flush_packets": "1",
 }
 
 
@@ -74,6 +76,8 @@ class TsSegments:
         stamped.is_keyframe = packet.keyframe
         with self._ending_on_error(self._container):
             self._container.mux_one(stamped)
+        if self._file is not None:
+            self._file.mark()
 
     def close(self) -> None:
         """Finish the open segment, if any. Raises `DestinationError`."""

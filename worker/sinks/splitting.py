@@ -146,6 +146,8 @@ class Splitter:
     def _begin(self, sample: int) -> Iterator[Piece]:
         self._open = sample
         yield Begin(sample, sample - self._cut)
+        if self._open is None:
+            return  # it could not be opened, and `lose` was called
         # The packet that reaches up to here or beyond, and the one without which it is not
         # decoded right; that is one only where a packet happens to end here.
         reaching = [each for each in self._heard if self._end_of(each) > sample]
