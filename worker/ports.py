@@ -523,10 +523,6 @@ class Courier(Protocol):
         """Store something small that may be replaced, such as a playlist; retried likewise."""
         ...
 
-    async def settle(self) -> None:
-        """Wait until everything collected is delivered or given up."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
 class FileStarted:

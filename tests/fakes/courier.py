@@ -66,9 +66,6 @@ class FakeCourier:
         self.playlists.append(data.decode())
         return self.keep(key, data)
 
-    async def settle(self) -> None:
-        await self.gate.wait()
-
     async def may(self, what: str, key: str) -> None:
         await self.gate.wait()
         await asyncio.sleep(0.05)

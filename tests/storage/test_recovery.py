@@ -34,7 +34,7 @@ from worker.media.mux import Mp4Muxer
 from worker.ports import RecordEvent, Store
 from worker.storage import journal, ledger
 from worker.storage.ledger import StoredSegment
-from worker.storage.recovery import Recovered, recover
+from worker.storage.recovery import Recovered, recover_job
 from worker.storage.s3_store import S3Store
 from worker.storage.salvage import salvage
 from worker.storage.spool import JobSpool, Spool
@@ -87,14 +87,13 @@ async def recovered(
     async def events_for(_: JobSpool) -> AsyncIterator[KeptEvents]:
         yield events
 
-    return await recover(
-        Spool(spool, floor_bytes=0),
-        store_for,
-        events_for,
-        finish,
-        clock=QuickClock(),
-        random=Random(1),
-    )
+    found: list[Recovered] = []
+    for job in Spool(spool, floor_bytes=0).orphans():
+        with job:
+            found += await recover_job(
+                job, store_for, events_for, finish, clock=QuickClock(), random=Random(1)
+            )
+    return found
 
 
 @asynccontextmanager

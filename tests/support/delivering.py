@@ -6,10 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiobotocore.session import get_session
-
 from tests.support.rehearse import people
-from tests.support.s3 import BUCKET, KEYS
+from tests.support.s3 import BUCKET, KEYS, writing_client
 
 AUTH_KEY = "planted-auth-key-0123456789abcdef0123"
 CAMERA = "[defaults.camera]\nwidth = 320\nheight = 180\nfps = 15\nbitrate_kbps = 150\n"
@@ -60,13 +58,7 @@ class Bucket:
     @classmethod
     @asynccontextmanager
     async def at(cls, endpoint: str) -> AsyncIterator["Bucket"]:
-        async with get_session().create_client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=KEYS[0],
-            aws_secret_access_key=KEYS[1],
-        ) as client:
+        async with writing_client(endpoint) as client:
             yield cls(client)
 
     async def get(self, key: str) -> bytes:

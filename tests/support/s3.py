@@ -7,9 +7,10 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiobotocore.session import get_session
@@ -116,12 +117,17 @@ async def _ready(endpoint: str, process: asyncio.subprocess.Process) -> None:
     raise RuntimeError("the S3 server ended by itself")
 
 
-async def _make_bucket(endpoint: str) -> None:
-    async with get_session().create_client(
+def writing_client(endpoint: str) -> AbstractAsyncContextManager[Any]:
+    """A client of the library's own, which knows nothing of the worker."""
+    return get_session().create_client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id=KEYS[0],
         aws_secret_access_key=KEYS[1],
-    ) as client:
+    )
+
+
+async def _make_bucket(endpoint: str) -> None:
+    async with writing_client(endpoint) as client:
         await client.create_bucket(Bucket=BUCKET)

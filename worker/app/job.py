@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from worker.app.background import running
 from worker.app.outputs import Outputs, open_outputs
 from worker.app.recovery import recover_spool
 from worker.app.result import claim, process_facts, write_result
@@ -25,7 +26,6 @@ from worker.errors import DestinationError, InternalError, WorkerError
 from worker.media.encode import EncoderSettings
 from worker.media.kit import PyavKit
 from worker.metrics.job import JobNumbers
-from worker.metrics.server import serve_metrics
 from worker.settings import Settings
 from worker.storage.images import BucketImages
 
@@ -98,11 +98,14 @@ async def run_job(
             keyframes=outputs.keyframes,
         )
         if settings.metrics.port:
+            # Only who is scraped pays for importing a web server.
+            from worker.metrics.server import serve_metrics
+
             await stack.enter_async_context(
                 serve_metrics(settings.metrics.port, lambda: _numbers(job, outputs))
             )
         if outputs.spool is not None and not spec.is_rehearsal:
-            await stack.enter_async_context(_recovering(settings))
+            await stack.enter_async_context(running(_recover(settings), "recover"))
         error = await _run(job)
         if not job.was_aborted:
             reason = job.lifecycle.reason or StopReason.INTERNAL_ERROR
@@ -139,22 +142,6 @@ async def _run(job: Job) -> WorkerError | None:
         log.exception("job failed", extra={"job": job.spec.job_id})
         return InternalError(job.error or type(exc).__name__)
     return None
-
-
-@asynccontextmanager
-async def _recovering(settings: Settings) -> AsyncIterator[None]:
-    """Inside, what crashed workers have left in the spool is delivered, beside the job."""
-    failure: BaseException | None = None
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(_recover(settings), name="recover")
-        try:
-            yield
-        except BaseException as exc:
-            failure = exc  # raised below: the group would wrap it
-        finally:
-            task.cancel()
-    if failure is not None:
-        raise failure
 
 
 async def _recover(settings: Settings) -> None:

@@ -1,19 +1,18 @@
 """What a job delivers to: files in a directory or a store, live pushes, and who is told."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from worker.api.wire.callback import CallbackFacts, callback_body
 from worker.app import notes
-from worker.app.stores import dialer, download_root, open_store, store_address
+from worker.app.background import running
+from worker.app.stores import Calls, calls, download_root, open_store, store_address
 from worker.core.keyframes import KeyframeRequests
 from worker.core.record.naming import FileNames
 from worker.core.record.plan import RecordPlan
@@ -22,7 +21,6 @@ from worker.core.spec import CallbackSpec, JobSpec
 from worker.core.timing import NS_PER_S
 from worker.errors import DestinationError, InvalidField
 from worker.media.kit import PyavKit
-from worker.net.tls import verified_tls
 from worker.notify.nobody import Nobody
 from worker.notify.outbox import Outbox, open_outbox
 from worker.notify.post import HttpPost
@@ -91,13 +89,14 @@ async def open_outputs(
     async with AsyncExitStack() as stack:
         sinks: list[Sink] = []
         events: RecordEvents = Nobody()
+        calling = calls(settings) if spec.callback is not None or spec.rtmp_urls else None
         if spec.record is not None or spec.callback is not None:
             spool = Spool(Path(settings.spool.directory), floor_bytes=settings.spool.floor_mb << 20)
             outputs.spool = stack.enter_context(spool.claim(spec.job_id))
             stack.callback(notes.tidy, outputs.spool)
-            if spec.callback is not None:
+            if spec.callback is not None and calling is not None:
                 events = outputs.outbox = await stack.enter_async_context(
-                    outbox_in(outputs.spool, spec.callback, _facts(spec, settings), settings, clock)
+                    outbox_in(outputs.spool, spec.callback, _facts(spec, settings), calling, clock)
                 )
         if spec.record is None:
             sinks.append(RecordingSink(recording_path, kit.mp4))
@@ -129,7 +128,8 @@ async def open_outputs(
                         patience_s=DRAIN_SHARE * settings.stop.grace_s,
                     )
                 )
-        sinks += _pushes(spec, settings, clock, keyframes)
+        if calling is not None:
+            sinks += _pushes(spec, calling, clock, keyframes)
         outputs.sinks = sinks
         yield outputs
 
@@ -139,15 +139,13 @@ async def outbox_in(
     spool: JobSpool,
     callback: CallbackSpec,
     facts: CallbackFacts,
-    settings: Settings,
+    calling: Calls,
     clock: Clock,
 ) -> AsyncIterator[Outbox]:
     """The line of callbacks in a job's spool, being sent while this is open."""
     directory = notes.callbacks(spool)
     keep_target(directory, CallbackTarget(callback, asdict(facts)))
-    post = HttpPost(
-        callback, dialer=dialer(settings), tls=verified_tls(_ca_file(settings)), unix_s=unix_s
-    )
+    post = HttpPost(callback, dialer=calling.dialer, tls=calling.tls, unix_s=unix_s)
     async with (
         open_outbox(
             directory,
@@ -158,7 +156,7 @@ async def outbox_in(
             unix_s=unix_s,
             rng=Random(),
         ) as outbox,
-        _running(outbox.run, "callbacks"),
+        running(outbox.run(), "callbacks"),
     ):
         yield outbox
 
@@ -177,23 +175,6 @@ def _carried(state: CourierState) -> OutputProgress:
 def unix_s() -> float:
     """The wall clock."""
     return datetime.now(UTC).timestamp()
-
-
-@asynccontextmanager
-async def _running(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> AsyncIterator[None]:
-    """Inside, *work* runs; it is cancelled at the end."""
-    failure: BaseException | None = None
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work(), name=name)
-        try:
-            yield
-        except BaseException as exc:
-            # Raised again below: the group would wrap it, and it is none of the group's.
-            failure = exc
-        finally:
-            task.cancel()
-    if failure is not None:
-        raise failure
 
 
 def _facts(spec: JobSpec, settings: Settings) -> CallbackFacts:
@@ -226,23 +207,16 @@ def _opener(
 
 
 def _pushes(
-    spec: JobSpec, settings: Settings, clock: Clock, keyframes: KeyframeRequests | None
+    spec: JobSpec, calling: Calls, clock: Clock, keyframes: KeyframeRequests | None
 ) -> list[Sink]:
-    if not spec.rtmp_urls:
-        return []
-    tls, calls = verified_tls(_ca_file(settings)), dialer(settings)
     return [
         RtmpSink(
             url,
             name=f"rtmp-{number}",
             clock=clock,
-            dialer=calls,
-            tls=tls,
+            dialer=calling.dialer,
+            tls=calling.tls,
             want_keyframe=keyframes.ask if keyframes is not None else lambda: None,
         )
         for number, url in enumerate(spec.rtmp_urls, 1)
     ]
-
-
-def _ca_file(settings: Settings) -> Path | None:
-    return Path(settings.net.ca_file) if settings.net.ca_file else None

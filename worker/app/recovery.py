@@ -9,7 +9,7 @@ from random import Random
 from worker.api.wire.callback import CallbackFacts
 from worker.app import notes
 from worker.app.outputs import LAST_WORDS_S, outbox_in
-from worker.app.stores import open_store
+from worker.app.stores import calls, open_store
 from worker.core.timing import NS_PER_S
 from worker.engine.clock import LoopClock
 from worker.errors import DestinationError
@@ -49,7 +49,7 @@ async def _recover(job: JobSpool, settings: Settings) -> list[Recovered]:
             yield Nobody()
             return
         facts = CallbackFacts(**target.facts)
-        async with outbox_in(job, target.spec, facts, settings, clock) as outbox:
+        async with outbox_in(job, target.spec, facts, calls(settings), clock) as outbox:
             yield outbox
             if not notes.has_files(job):
                 await outbox.publish(RecordingOver(job.directory.name, notes.reason(job)))

@@ -1,6 +1,8 @@
 """Which store an address means, and who may be called: what the operator's settings say."""
 
+import ssl
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -8,6 +10,7 @@ from worker.core.record.rule import RecordRule
 from worker.errors import DestinationRefused
 from worker.net.dial import Dialer
 from worker.net.reach import Reach
+from worker.net.tls import verified_tls
 from worker.ports import Store
 from worker.settings import Settings, StorageSettings
 from worker.storage.file_store import FileStore
@@ -16,9 +19,21 @@ from worker.storage.s3_settings import S3Settings
 _FILE, _S3 = "file://", "s3://"
 
 
-def dialer(settings: Settings) -> Dialer:
-    """Calls whom a job's author may make us call."""
-    return Dialer(Reach.parse(settings.net.allow))
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How addresses of a job's author are called."""
+
+    dialer: Dialer
+    tls: ssl.SSLContext
+
+
+def calls(settings: Settings) -> Calls:
+    """As the settings allow; make one for all, for reading the authorities takes 25 ms.
+
+    Raises `InvalidField` when the settings' own are unusable.
+    """
+    ca_file = Path(settings.net.ca_file) if settings.net.ca_file else None
+    return Calls(Dialer(Reach.parse(settings.net.allow)), verified_tls(ca_file))
 
 
 def store_address(rule: RecordRule) -> str:

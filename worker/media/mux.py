@@ -34,6 +34,9 @@ _OPTIONS = {
 }
 _BUFFER_BYTES = 256 << 10
 
+Streams = dict[StreamKind, tuple[Stream, Fraction]]
+"""A container's streams, with the time bases of what is put into them."""
+
 
 class Mp4Muxer:
     """`ports.Muxer`. Not thread-safe. After an error it takes nothing more, and says so."""
@@ -52,7 +55,7 @@ class Mp4Muxer:
         self._container = av.open(
             self._file, "w", format="mp4", options=_OPTIONS, buffer_size=_BUFFER_BYTES
         )
-        self._streams: dict[StreamKind, tuple[Stream, Fraction]] = {}
+        self._streams: Streams = {}
         if program.video is not None:
             self._streams[StreamKind.VIDEO] = (
                 add_video(self._container, program.video),
@@ -67,7 +70,7 @@ class Mp4Muxer:
     def write(self, packet: EncodedPacket) -> None:
         """Take one packet, in decoding order per stream. Raises `DestinationError`."""
         self._refuse_after_error()
-        stamped = self._stamped(packet)
+        stamped = stamped_packet(packet, self._streams)
         with self._ending_on_error():
             self._container.mux_one(stamped)
             self._follow()
@@ -82,19 +85,6 @@ class Mp4Muxer:
             write_index(self._file, self._index)
         self._index.close()
         self._error = DestinationError(f"{self._file.name} is closed")
-
-    def _stamped(self, packet: EncodedPacket) -> "av.Packet[Stream]":
-        if packet.kind not in self._streams:
-            raise InternalError(f"this file has no {packet.kind.value}")
-        stream, time_base = self._streams[packet.kind]
-        stamped: av.Packet[Stream] = av.Packet(packet.data)
-        stamped.stream = stream
-        stamped.time_base = time_base
-        stamped.pts = packet.pts
-        stamped.dts = packet.dts
-        stamped.duration = packet.duration
-        stamped.is_keyframe = packet.keyframe
-        return stamped
 
     def _follow(self) -> None:
         if self._file.error is not None:
@@ -164,3 +154,20 @@ def add_audio(container: OutputContainer, audio: AudioStream) -> Stream:
         )
     stream.codec_context.extradata = audio.extradata
     return stream
+
+
+def stamped_packet(
+    packet: EncodedPacket, streams: Streams, *, start_s: int = 0
+) -> "av.Packet[Stream]":
+    """*packet* as its container takes it, *start_s* later. Raises `InternalError`."""
+    if packet.kind not in streams:
+        raise InternalError(f"this file has no {packet.kind.value}")
+    stream, time_base = streams[packet.kind]
+    stamped: av.Packet[Stream] = av.Packet(packet.data)
+    stamped.stream = stream
+    stamped.time_base = time_base
+    start = start_s * time_base.denominator
+    stamped.pts, stamped.dts = packet.pts + start, packet.dts + start
+    stamped.duration = packet.duration
+    stamped.is_keyframe = packet.keyframe
+    return stamped

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import av
 from av.container import OutputContainer
-from av.stream import Stream
 
 from worker.errors import DestinationError, InternalError
-from worker.media.mux import add_audio, add_video
+from worker.media.mux import Streams, add_audio, add_video, stamped_packet
 from worker.media.ts_file import PACKET_BYTES, ContinuityCounters, TsFile
 from worker.ports import EncodedPacket, Program, StreamKind
 
@@ -43,7 +42,7 @@ class TsSegments:
         self._counters = ContinuityCounters()
         self._file: TsFile | None = None
         self._container: OutputContainer | None = None
-        self._streams: dict[StreamKind, tuple[Stream, Fraction]] = {}
+        self._streams: Streams = {}
 
     def begin(self, path: Path) -> None:
         """Close the segment before, and create *path*. Raises `DestinationError`."""
@@ -64,16 +63,7 @@ class TsSegments:
         """Take one packet, in decoding order per stream. Raises `DestinationError`."""
         if self._container is None:
             raise DestinationError("no segment is open")
-        if packet.kind not in self._streams:
-            raise InternalError(f"this stream has no {packet.kind.value}")
-        stream, time_base = self._streams[packet.kind]
-        stamped: av.Packet[Stream] = av.Packet(packet.data)
-        stamped.stream = stream
-        stamped.time_base = time_base
-        start = START_S * time_base.denominator
-        stamped.pts, stamped.dts = packet.pts + start, packet.dts + start
-        stamped.duration = packet.duration
-        stamped.is_keyframe = packet.keyframe
+        stamped = stamped_packet(packet, self._streams, start_s=START_S)
         with self._ending_on_error(self._container):
             self._container.mux_one(stamped)
         if self._file is not None:

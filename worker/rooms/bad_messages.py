@@ -1,9 +1,15 @@
 """Messages of a room's server that make no sense: ignored and counted, up to a limit."""
 
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+import aiohttp
 
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
+
+T = TypeVar("T")
 
 MAX_BAD_MESSAGES = 50
 BAD_MESSAGE_WINDOW_NS = 60 * NS_PER_S
@@ -22,6 +28,21 @@ class BadMessages:
     def __init__(self) -> None:
         self.count = 0
         self._noted_ns: deque[int] = deque(maxlen=MAX_BAD_MESSAGES)
+
+    def read(self, received: aiohttp.WSMessage, parse: Callable[[str], T], now_ns: int) -> T | None:
+        """What the server said; None for nonsense, which is counted.
+
+        Raises `RoomError` when the connection is of no use any more.
+        """
+        if received.type is aiohttp.WSMsgType.ERROR:
+            raise RoomError("the server broke the connection's rules")
+        try:
+            if received.type is not aiohttp.WSMsgType.TEXT:
+                raise BadMessage("not text")
+            return parse(received.data)
+        except BadMessage as exc:
+            self.note(exc, now_ns)
+            return None
 
     def note(self, problem: BadMessage, now_ns: int) -> None:
         """Count one more. Raises `RoomError` when there were too many within a minute."""

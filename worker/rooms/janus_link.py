@@ -227,17 +227,9 @@ class JanusLink:
         return False
 
     def _take(self, received: aiohttp.WSMessage) -> None:
-        if received.type is aiohttp.WSMsgType.ERROR:
-            raise RoomError("the server broke the connection's rules")
-        try:
-            if received.type is not aiohttp.WSMsgType.TEXT:
-                raise BadMessage("not text")
-            message = parse_message(received.data)
-        except BadMessage as exc:
-            self._bad_messages.note(exc, self._clock_ns())
-            return
-        if message.kind == "ack":
-            return  # the answer of the plugin follows
+        message = self._bad_messages.read(received, parse_message, self._clock_ns())
+        if message is None or message.kind == "ack":
+            return  # after an ack the answer of the plugin follows
         if message.handle_id is not None and message.handle_id in self._listeners:
             # Before whoever asked for it wakes up, so that nothing overtakes an answer.
             self._notify(message.handle_id, message)

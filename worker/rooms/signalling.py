@@ -6,7 +6,7 @@ from collections.abc import Callable
 import aiohttp
 
 from worker.errors import RoomError, RoomRefused
-from worker.rooms.bad_messages import BadMessage, BadMessages
+from worker.rooms.bad_messages import BadMessages
 from worker.rooms.mesh_messages import (
     MAX_MESSAGE_BYTES,
     Message,
@@ -100,7 +100,9 @@ class Signalling:
             self._rejoining.enter()
             try:
                 async for received in socket:
-                    self._take(received, on_message)
+                    message = self._bad_messages.read(received, parse_message, self._clock_ns())
+                    if message is not None:
+                        on_message(message)
             except RoomError:
                 # Closed as it would be otherwise, this would mean goodbye to the server.
                 await socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR)
@@ -108,15 +110,3 @@ class Signalling:
             finally:
                 self._socket = None
         return "connection closed"
-
-    def _take(self, received: aiohttp.WSMessage, on_message: Callable[[Message], None]) -> None:
-        if received.type is aiohttp.WSMsgType.ERROR:
-            raise RoomError("the server broke the connection's rules")
-        try:
-            if received.type is not aiohttp.WSMsgType.TEXT:
-                raise BadMessage("not text")
-            message = parse_message(received.data)
-        except BadMessage as exc:
-            self._bad_messages.note(exc, self._clock_ns())
-            return
-        on_message(message)

@@ -50,10 +50,9 @@ class CourierState:
 class SpoolCourier:
     """`ports.Courier`; made by `open_courier`. Files lie in one directory of the spool."""
 
-    def __init__(self, carrier: Carrier, directory: Path, *, keep_files: bool) -> None:
+    def __init__(self, carrier: Carrier, directory: Path) -> None:
         self._carrier = carrier
         self.directory = directory
-        self._keep_files = keep_files
         self._parcels: dict[Path, SpoolParcel] = {}
         """Not delivered yet, or not announced."""
 
@@ -105,11 +104,6 @@ class SpoolCourier:
         self._carrier.tally.uploaded_bytes += stored.size
         return stored
 
-    async def settle(self) -> None:
-        """Wait until nobody waits for a delivery any more."""
-        for parcel in list(self._parcels.values()):
-            await parcel.at_rest()
-
     async def announced(self, file: RecordedFile) -> None:
         """What was kept for the recovery of a completed file may go."""
         for path, parcel in list(self._parcels.items()):
@@ -143,8 +137,7 @@ class SpoolCourier:
 
     def _remove(self, path: Path) -> None:
         """On the thread. The journal goes last: without it nobody knows what the file is."""
-        if not self._keep_files:
-            _unlink(path)
+        _unlink(path)
         _unlink(journals.path_of(path))
 
 
@@ -170,17 +163,16 @@ class AnnouncedEvents:
 
 @asynccontextmanager
 async def open_courier(
-    store: Store, directory: Path, *, clock: Clock, random: Random, keep_files: bool = False
+    store: Store, directory: Path, *, clock: Clock, random: Random
 ) -> AsyncIterator[SpoolCourier]:
     """A courier for files in *directory*; what is still on its way on leaving stays there.
 
-    The store is looked at once, in the background. *keep_files*: those of the spool stay after
-    they were delivered and announced.
+    The store is looked at once, in the background.
     """
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         carrier = Carrier(store, clock, Retry(clock, random), group)
-        courier = SpoolCourier(carrier, directory, keep_files=keep_files)
+        courier = SpoolCourier(carrier, directory)
         carrier.spawn("courier:check", courier.check())
         try:
             yield courier

@@ -48,8 +48,6 @@ class SpoolParcel:
         self.journal = journal
         self._carrier = carrier
         self._on_delivered = on_delivered
-        self._at_rest = asyncio.Event()
-        self._at_rest.set()
         self._size = 0
         self._is_sealed = False
         self._keys = islice(alternatives(journal.asked_key), MOST_ALTERNATIVES)
@@ -95,19 +93,8 @@ class SpoolParcel:
         if self._failure is None:
             self._fill_lanes()
 
-    async def at_rest(self) -> None:
-        """Wait until nobody is sealing it."""
-        await self._at_rest.wait()
-
     async def seal(self) -> StoredObject:
         """Deliver what is missing. Raises `DestinationError`."""
-        self._at_rest.clear()
-        try:
-            return await self._seal()
-        finally:
-            self._at_rest.set()
-
-    async def _seal(self) -> StoredObject:
         try:
             self._size = await self._carrier.in_thread(_size_of, self.path)
         except OSError as exc:

@@ -21,7 +21,7 @@ from worker.storage.courier import AnnouncedEvents, SpoolCourier, open_courier
 from worker.storage.hls_recovery import SegmentedRecording, segmented_recordings
 from worker.storage.journal import Journal
 from worker.storage.salvage import salvage_upload
-from worker.storage.spool import JobSpool, Spool
+from worker.storage.spool import JobSpool
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +56,6 @@ class Recovered:
     """Why it is still in the spool, or what is missing."""
 
 
-async def recover(
-    spool: Spool,
-    store_for: StoreFor,
-    events_for: EventsFor,
-    finish: Finish,
-    *,
-    clock: Clock,
-    random: Random,
-) -> list[Recovered]:
-    """Deliver and announce everything in the spool that no living worker owns.
-
-    A store that does not answer is asked for ever; cancel it to give up.
-    """
-    recovered: list[Recovered] = []
-    for job in spool.orphans():
-        with job:
-            recovered += await recover_job(
-                job, store_for, events_for, finish, clock=clock, random=random
-            )
-    return recovered
-
-
 async def recover_job(
     job: JobSpool,
     store_for: StoreFor,
@@ -87,7 +65,11 @@ async def recover_job(
     clock: Clock,
     random: Random,
 ) -> list[Recovered]:
-    """The same for one folder, before anything new is written to it."""
+    """Deliver and announce everything in one folder whose worker is dead.
+
+    Before anything new is written to it. A store that does not answer is asked for ever; cancel
+    it to give up.
+    """
     kept, recovered = _journals(job.directory)
     addresses = {journal.store for _, journal in kept}
     try:
