@@ -4,7 +4,7 @@
 
 Every stage is fitted by itself, with coefficients that cannot be negative, to relative errors.
 Prints predicted and measured cores and memory: of all runs, and of runs a fit has not seen (each
-number of people left out in turn). Writes worker/cli/capacity.json unless --check is given.
+number of people left out in turn). Writes worker/app/capacity.json unless --check is given.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from worker.cli.capacity import COEFFICIENTS, parse_coefficients
+from worker.app.costs import COEFFICIENTS, parse_coefficients
 from worker.core.capacity import Feed, Load, Work, estimate, work_of
 from worker.core.identity import Codec
 from worker.core.layout.geometry import Size

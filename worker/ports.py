@@ -378,6 +378,10 @@ class MediaKit(Protocol):
         """Load background images before they are shown; returns one warning per broken one."""
         ...
 
+    def still(self, canvas: Canvas) -> bytes:
+        """*canvas* as a small JPEG, for people."""
+        ...
+
 
 # --- files that are delivered ---------------------------------------------------------------
 
@@ -413,6 +417,23 @@ class StoredObject:
     size: int
     etag: str
     """As the store gives it; equal etags of one store mean equal bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFacts:
+    """A bucket of the store."""
+
+    name: str
+    created_unix_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """An object of a bucket, or a folder, whose key ends with /."""
+
+    key: str
+    size_bytes: int
+    changed_unix_ms: int
 
 
 @dataclass(frozen=True, slots=True)

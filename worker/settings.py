@@ -37,6 +37,12 @@ def _secret_text(path: str, key: str) -> str:
         raise InvalidField(key, "cannot be read") from exc
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    for text in value:
+        ip_network(text)
+    return value
+
+
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "warning"
 
@@ -136,13 +142,70 @@ class NetSettings(_Section):
     @field_validator("allow")
     @classmethod
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for text in value:
-            ip_network(text)
-        return value
+        return _networks(value)
 
 
 class MetricsSettings(_Section):
     port: int = Field(0, ge=0, le=65535)
+
+
+class ApiSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8090, ge=0, le=65535)
+    tls_certificate: str = ""
+    tls_key: str = ""
+    plain_http: bool = False
+    trusted_proxies: tuple[str, ...] = ()
+    apps_per_account: int = Field(20, ge=1)
+    bucket_grants: bool = False
+
+    @model_validator(mode="after")
+    def _has_both(self) -> Self:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key belong together")
+        return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _networks(value)
+
+
+class RoomsSettings(_Section):
+    """Where the rooms of the API's applications are."""
+
+    kind: Literal["testroom", "janus"] = "testroom"
+    url: str = "ws://127.0.0.1:8080/ws"
+    names: bool = False
+    pin_file: str = ""
+    token_file: str = ""
+    api_secret_file: str = ""
+    secret_file: str = ""
+    user_id: Literal["id", "display"] = "id"
+    destroy: bool = False
+
+    def secret(self, key: Literal["pin", "token", "api_secret", "secret"]) -> str | None:
+        """What the file of that name holds. Raises `InvalidField` when it cannot be read."""
+        path: str = getattr(self, f"{key}_file")
+        return _secret_text(path, f"rooms.{key}_file") if path else None
+
+
+class ControlSettings(_Section):
+    directory: str = "control"
+    database: str = ""
+    keys_file: str = ""
+    worker_url: str = ""
+    launcher: Literal["subprocess", "docker", "kubernetes"] = "subprocess"
+    worker_config: str = ""
+    image: str = "mixworker"
+    network: str = "host"
+    namespace: str = "mixworker"
+    spool: str = "mixworker-spool"
+    jobs_per_account: int = Field(100, ge=1)
+    cores: float = Field(0.0, ge=0)
+    memory_mb: float = Field(0.0, ge=0)
+    participants: int = Field(9, ge=1, le=500)
+    keep_jobs_days: float = Field(7.0, gt=0)
 
 
 class Settings(_Section):
@@ -157,6 +220,9 @@ class Settings(_Section):
     storage: StorageSettings = StorageSettings()
     net: NetSettings = NetSettings()
     metrics: MetricsSettings = MetricsSettings()
+    api: ApiSettings = ApiSettings()
+    rooms: RoomsSettings = RoomsSettings()
+    control: ControlSettings = ControlSettings()
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:

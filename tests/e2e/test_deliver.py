@@ -1,19 +1,23 @@
 """A whole delivery: bucket, HLS, two live pushes and signed callbacks, of one encode."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
+from tests.storage.material import until
 from tests.support import oracle
 from tests.support.delivering import (
     AUTH_KEY,
@@ -29,8 +33,11 @@ from tests.support.receiver import Receiver, served
 from tests.support.rtmp import rtmp_server
 from tests.support.s3 import KEYS, s3_server
 from tests.support.seeing import Watch, longest_freeze_s
+from worker.storage.journal import SUFFIX, Stage
 
 FPS = 15
+MOST_COMPLETING_S = 3
+"""Playout delay, encoders, and what is left to upload."""
 RTMP_KEYS = ("planted-stream-key-one", "planted-stream-key-two")
 
 
@@ -64,16 +71,39 @@ def whole(recording: Recording, seconds: float, people: int = 2) -> None:
         assert longest_freeze_s(seen, FPS) <= 0.15
 
 
+def lag_s(line: Mapping[str, Any]) -> float:
+    """How far the store is behind the recording, by a line of progress."""
+    return float(next(each["lag_s"] for each in line["outputs"] if each["name"] == "store"))
+
+
 def command_line(process_id: int) -> str:
     return Path(f"/proc/{process_id}/cmdline").read_text()
 
 
-@pytest.mark.timeout(240)
-async def test_one_job_into_a_bucket_that_is_away_for_a_minute_and_live_with_everybody_told(
-    tmp_path: Path,
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """How long the store is away, and how long the job goes on then."""
+
+    away_s: int
+    rest_s: int
+    """Row S1: a minute for what has gathered, with waits of up to 30 s before anybody asks."""
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        pytest.param(Outage(60, 12), id="a minute", marks=pytest.mark.timeout(240)),
+        pytest.param(
+            Outage(600, 62), id="ten minutes", marks=[pytest.mark.soak, pytest.mark.timeout(1500)]
+        ),
+    ],
+)
+async def test_one_job_into_a_bucket_that_is_away_for_a_while_and_live_with_everybody_told(
+    tmp_path: Path, outage: Outage
 ) -> None:
     """MP4, HLS, two RTMP URLs, callbacks; sizes and pictures, order, signatures, secrets."""
-    seconds = 75
+    back_s = 3 + outage.away_s
+    seconds = back_s + outage.rest_s
     receiver = Receiver(auth_key=AUTH_KEY)
     (tmp_path / "s3").mkdir()
     async with (
@@ -94,7 +124,7 @@ async def test_one_job_into_a_bucket_that_is_away_for_a_minute_and_live_with_eve
             await recorder.recorded(3)
             command = command_line(recorder.process.pid)
             s3.freeze()
-            await recorder.recorded(63)
+            await recorder.recorded(back_s)
             s3.thaw()
             await recorder.recorded(seconds - 0.05)
             ended_s = time.monotonic()
@@ -112,8 +142,11 @@ async def test_one_job_into_a_bucket_that_is_away_for_a_minute_and_live_with_eve
     for record_format in ("MP4", "HLS"):
         told = [body["event_type"] for body in bodies if body.get("record_format") == record_format]
         assert told == ["RECORD_NEW_FILE_START", "RECORD_FILE_COMPLETE"]
-    print(f"complete {complete_s:.2f} s after the last second was recorded")
-    assert complete_s <= 3, "playout delay, encoders and upload"
+    behind = [line for line in recorder.progress if line["recorded_s"] >= back_s]
+    caught_up_s = next(line["recorded_s"] for line in behind if lag_s(line) < 1) - back_s
+    print(f"caught up {caught_up_s:.0f} s after the store was back")
+    print(f"complete {complete_s:.2f} s after the last of {seconds} s was recorded")
+    assert complete_s <= MOST_COMPLETING_S
 
     completed = of_type(bodies, "RECORD_FILE_COMPLETE")
     assert sorted(fetched) == sorted(body["obs_object"] for body in completed)
@@ -140,8 +173,46 @@ async def test_one_job_into_a_bucket_that_is_away_for_a_minute_and_live_with_eve
     assert list((tmp_path / "spool").iterdir()) == [], "nothing is left to do"
     said = everything_said(tmp_path, recorder.complaints, recorder.progress) + command
     said += "".join(body["detail_message"] for body in bodies if "detail_message" in body)
-    for secret in (AUTH_KEY, *RTMP_KEYS, KEYS[1], receiver.url):
+    for secret in (AUTH_KEY, *RTMP_KEYS, *KEYS, receiver.url):
         assert secret not in said
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [10, pytest.param(600, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])],
+)
+async def test_objects_are_complete_three_seconds_after_a_stop(
+    tmp_path: Path, seconds: int
+) -> None:
+    receiver = Receiver(auth_key=AUTH_KEY)
+    (tmp_path / "s3").mkdir()
+    async with (
+        s3_server(tmp_path / "s3") as s3,
+        served(receiver),
+        fetching(receiver, s3.endpoint) as fetched,
+    ):
+        job = delivering(tmp_path, None, callback={"url": receiver.url, "auth_key": AUTH_KEY})
+        settings = environment(tmp_path / "spool", s3.endpoint)
+        async with worker(job, settings) as recorder:
+            await recorder.recorded(seconds)
+            stopped_s = time.monotonic()
+            recorder.signal(signal.SIGTERM)
+            await receiver.heard(4)
+            complete_s = time.monotonic() - stopped_s
+            assert await recorder.ended() == 0, recorder.complaints
+    print(f"{seconds} s: read back {complete_s:.2f} s after SIGTERM, {sum(fetched.values())} bytes")
+    assert len(fetched) == 2
+    assert complete_s <= MOST_COMPLETING_S
+
+
+class Phase(Enum):
+    """What a worker does when it is killed."""
+
+    RECORDING = "recording"
+    ENDING = "ending"
+    """Told to stop; the last pictures go through the encoder."""
+    UPLOADING = "uploading"
+    """Its MP4 is closed, and the store does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +220,24 @@ class Moment:
     """When a worker is killed."""
 
     recorded_s: float
-    stopping_s: float | None = None
-    """So long after it was told to stop."""
+    phase: Phase = Phase.RECORDING
 
 
 MOMENTS = {
     "just begun": Moment(0.8),
     "recording": Moment(4.0),
-    "ending": Moment(4.0, stopping_s=0.65),
-    "uploading": Moment(4.0, stopping_s=0.9),
+    "ending": Moment(4.0, Phase.ENDING),
+    "uploading": Moment(4.0, Phase.UPLOADING),
 }
+ENDING_S = 0.5
+"""Into the drain, which lasts for a playout delay (0.6 s) and until files are closed."""
 ROLLING = {f"rolling over, {at_s} s": Moment(at_s) for at_s in (60.5, 60.7, 60.9, 61.1, 61.3, 62.5)}
+
+
+def has_closed_mp4(folder: Path) -> bool:
+    """Whether a job's MP4 is closed, and nothing is left to do but to store it."""
+    sealed = f'"stage": "{Stage.SEALED.value}"'
+    return any(sealed in path.read_text() for path in folder.glob(f"*.mp4{SUFFIX}"))
 
 
 @pytest.mark.timeout(120)
@@ -187,26 +265,38 @@ async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
         job["record"]["mp4_config"] = {"record_cycle": 60}
         async with worker(job, settings) as killed:
             await killed.recorded(moment.recorded_s)
-            last_s = killed.progress[-1]["recorded_s"]
-            if moment.stopping_s is not None:
+            if moment.phase is not Phase.RECORDING:
+                # While the store does not answer, the worker cannot have ended.
+                s3.freeze()
                 killed.signal(signal.SIGTERM)
-                await asyncio.sleep(moment.stopping_s)
+                await killed.reached("stopped")
+                if moment.phase is Phase.ENDING:
+                    await asyncio.sleep(ENDING_S)
+                else:
+                    await until(lambda: has_closed_mp4(tmp_path / "spool" / "job"))
+            last_s = killed.progress[-1]["recorded_s"]
             killed.signal(signal.SIGKILL)
-            await killed.ended()
-        other = delivering(tmp_path, 4, job_id="next")
+            assert await killed.ended() == -signal.SIGKILL
+            s3.thaw()
+        other = delivering(tmp_path, None, job_id="next")
         other["output"]["name"] = "next"
         async with worker(other, settings) as successor:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await receiver.heard_of("CLOUD_RECORD_SERVER_OVER")
+            await until(lambda: not (tmp_path / "spool" / "job").exists())
+            await successor.recorded(1)
+            successor.signal(signal.SIGTERM)
             assert await successor.ended() == 0, successor.complaints
         files = await bucket.download(tmp_path / "bucket")
         assert await bucket.open_uploads() == []
     bodies = [call.body for call in receiver.accepted]
     assert bodies[-1]["event_type"] == "CLOUD_RECORD_SERVER_OVER"
     assert list((tmp_path / "spool").iterdir()) == []
-    completed = of_type(bodies, "RECORD_FILE_COMPLETE")
-    ids = [call.event_id for call in receiver.accepted]
-    assert len(ids) == len(set(ids))
+    # Whoever is killed before the answer was noted sends again: the same, under the same id.
+    told = {(call.event_id, call.raw) for call in receiver.accepted}
+    assert len(told) == len({call.event_id for call in receiver.accepted})
+    completed = [json.loads(raw) for _, raw in told if b"RECORD_FILE_COMPLETE" in raw]
+    assert len(completed) == len({body["obs_object"] for body in completed})
     kept_s = dict.fromkeys(("MP4", "HLS"), 0.0)
     for body in completed:
         if body["record_format"] == "MP4":
@@ -215,7 +305,8 @@ async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
         assert recording.decode_errors() == ""
         kept_s[body["record_format"]] += recording.video.packets / FPS
     # What a progress line says is recorded leaves the encoder a playout delay later.
-    written_s = last_s if moment.stopping_s else max(0.0, last_s - 0.6)
+    is_all = moment.phase is Phase.UPLOADING
+    written_s = last_s if is_all else max(0.0, last_s - 0.6)
     print(f"kept {kept_s} s of {written_s:.2f} s")
     assert written_s - kept_s["MP4"] <= 1.0
     assert written_s - kept_s["HLS"] <= 1.0
@@ -227,7 +318,7 @@ async def test_keys_that_are_refused_are_told_within_five_seconds_and_the_record
 ) -> None:
     (tmp_path / "s3").mkdir()
     async with s3_server(tmp_path / "s3") as s3, Bucket.at(s3.endpoint) as bucket:
-        wrong = environment(tmp_path / "spool", s3.endpoint, ("testkey", "planted-wrong-secret"))
+        wrong = environment(tmp_path / "spool", s3.endpoint, (KEYS[0], "planted-wrong-secret"))
         async with worker(delivering(tmp_path, 8), wrong) as recorder:
             assert await recorder.ended() == 74
         early = [

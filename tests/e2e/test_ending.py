@@ -38,7 +38,8 @@ async def test_a_second_sigterm_aborts_and_leaves_a_valid_file(tmp_path):
         async with worker(job) as recorder:
             await recorder.recorded(9)
             recorder.signal(signal.SIGTERM)
-            await asyncio.sleep(0.3)
+            # From here on the drain takes a playout delay of five seconds, on any machine.
+            await recorder.reached("stopped")
             recorder.signal(signal.SIGTERM)
             assert await asyncio.wait_for(recorder.ended(), 3) == 130
 

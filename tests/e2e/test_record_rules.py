@@ -19,6 +19,7 @@ from worker.core.layout.geometry import Size
 from worker.core.record.rule import RecordRule
 from worker.errors import DestinationError, DestinationRefused
 from worker.ports import FileCompleted, FileStarted
+from worker.sinks.open_file import sync
 from worker.testroom.person import tone_hz
 
 RATE_HZ = 48_000
@@ -395,6 +396,58 @@ def test_a_full_disk_ends_the_file_and_another_begins_when_there_is_space(
     assert done.whole.video.packets == 14 * FPS
     assert done.output("mp4")["error"] is None
     assert not list(done.spool.iterdir())
+
+
+def noted_syncs(
+    monkeypatch: pytest.MonkeyPatch, *, fails_at: int | None = None
+) -> list[tuple[str, int]]:
+    """Names and sizes of files in the order in which they were brought to the disk."""
+    synced: list[tuple[str, int]] = []
+
+    def noted(path: Path) -> None:
+        synced.append((path.suffix, path.stat().st_size))
+        if len(synced) == fails_at:
+            raise DestinationError(f"{path.name} cannot be written: {os.strerror(errno.EIO)}")
+        sync(path)
+
+    for module in ("mp4_file", "hls_file"):
+        monkeypatch.setattr(f"worker.sinks.{module}.sync", noted)
+    return synced
+
+
+def test_a_power_cut_costs_two_seconds_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = noted_syncs(monkeypatch)
+    done = record_by_rule(
+        tmp_path,
+        people(1, defaults=BEEPS),
+        formats=("MP4", "HLS"),
+        seconds=13,
+        hls={"record_slice_duration": 5},
+    )
+    sizes = {kind: [size for suffix, size in synced if suffix == kind] for kind in (".mp4", ".ts")}
+    (mp4,) = done.recordings()
+    assert mp4.decode_errors() == ""
+    # Packets come some at a time, and are in the file a fragment later.
+    assert 4 <= len(sizes[".mp4"]) <= 6
+    assert sizes[".mp4"] == sorted(sizes[".mp4"])
+    # Every two seconds, and each of the three segments as a whole.
+    assert 6 <= len(sizes[".ts"]) <= 9
+    for path in done.store.rglob("*.ts"):
+        assert path.stat().st_size in sizes[".ts"]
+
+
+def test_a_disk_that_does_not_take_what_was_written_ends_the_file_and_another_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted_syncs(monkeypatch, fails_at=2)
+    done = record_by_rule(tmp_path, people(1, defaults=BEEPS), seconds=12)
+    first, second = done.recordings()
+    assert first.decode_errors() == second.decode_errors() == ""
+    assert 3.5 <= first.video.packets / FPS <= 5
+    assert "Input/output error" in done.output("record-mp4")["error"]
+    assert done.whole.video.packets == 12 * FPS
 
 
 def test_a_disk_that_stays_full_ends_the_sink_and_nothing_else(

@@ -142,6 +142,9 @@ class FakeKit:
     def load_images(self, images: Sequence[str]) -> Sequence[str]:
         return self.warnings
 
+    def still(self, canvas: object) -> bytes:
+        return b"still"
+
 
 def _packet(kind: StreamKind, pts: int) -> EncodedPacket:
     return EncodedPacket(kind, b"x", pts, pts, 1, keyframe=True)

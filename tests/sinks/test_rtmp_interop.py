@@ -3,13 +3,14 @@
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.container import decode_errors
 from tests.support.live_packets import FPS, Footage, LiveSource, footage, see
 from tests.support.look import Recording
-from tests.support.rtmp import free_port, rtmp_server
+from tests.support.rtmp import free_port, listening, rtmp_server
 from worker.core.timing import SAMPLE_RATE_HZ
 from worker.engine.clock import LoopClock
 from worker.net.dial import Dialer
@@ -40,7 +41,8 @@ async def ffmpeg_server(url, path):
         *(*command, "-c", "copy", "-copyts", str(path)), stderr=asyncio.subprocess.PIPE
     )
     try:
-        await asyncio.sleep(0.5)  # asking whether it listens would be its one connection
+        # Asking whether it answers would be its one connection.
+        await listening(urlsplit(url).port or 0)
         yield process
     finally:
         if process.returncode is None:
@@ -85,7 +87,7 @@ async def test_a_job_of_hours_has_long_timestamps_and_nothing_else_changes(tmp_p
     async with rtmp_server(tmp_path) as server:
         sink = rtmp_sink(server.url(KEY))
         await sink.run(shown.program, LiveSource(shown, asyncio.get_running_loop().time()))
-        await asyncio.sleep(0.3)
+        await server.written()
 
     (path,) = server.received(KEY)
     assert decode_errors(path) == ""
@@ -99,7 +101,7 @@ async def test_a_job_without_video_is_pushed_as_sound_alone(tmp_path):
     async with rtmp_server(tmp_path) as server:
         sink = rtmp_sink(server.url(KEY))
         await sink.run(shown.program, LiveSource(shown, asyncio.get_running_loop().time()))
-        await asyncio.sleep(0.3)
+        await server.written()
 
     (path,) = server.received(KEY)
     recording = Recording(path)

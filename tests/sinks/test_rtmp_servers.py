@@ -179,7 +179,8 @@ async def _run(show: Show) -> None:
             for watcher in watchers:
                 watcher.cancel()
         show.black_hole_connections = hole.connections
-        await asyncio.sleep(0.5)  # nginx writes what it has received
+        for each in show.servers.values():
+            await each.written()
 
 
 def _push(name, url, dialer, tls) -> Push:

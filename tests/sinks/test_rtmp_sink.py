@@ -63,6 +63,25 @@ async def test_what_a_dead_server_is_sent_is_taken_at_once_and_not_kept():
             await running
 
 
+async def test_a_push_that_is_lost_while_a_job_ends_is_not_waited_for(tmp_path):
+    async with rtmp_server(tmp_path) as server:
+        sink, packets = rtmp_sink(server.url("key")), mailbox()
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(sink.run(SHOWN.program, packets))
+            await reach_state(sink, PushState.LIVE)
+            server.freeze()
+            for packet in SHOWN.packets:
+                await packets.put(packet)
+            packets.close()
+            await asyncio.sleep(0.2)
+            assert not running.done()
+            await server.kill()
+            async with asyncio.timeout(1):
+                await running
+
+    assert sink.report().error == "the server closed the connection"
+
+
 async def test_a_push_that_is_called_off_has_ended_and_is_not_waited_for(tmp_path):
     async with rtmp_server(tmp_path) as server:
         sink, packets = rtmp_sink(server.url("key")), mailbox()
@@ -112,6 +131,30 @@ async def test_a_reconnect_in_the_middle_of_a_group_asks_for_a_keyframe(tmp_path
             await running
 
     assert wanted == [PushState.LIVE]
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("10.1.2.3:1935", "the host is at an address that may not be called"),
+        ("127.0.0.1:25", "this port may not be called"),
+    ],
+)
+async def test_an_address_that_may_not_be_called_is_final_and_told(address: str, reason: str):
+    sink, packets = rtmp_sink(f"rtmp://{address}/live/key", jitter=lambda: 0.0), mailbox()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(sink.run(SHOWN.program, packets))
+        await reach_state(sink, PushState.REFUSED)
+        for packet in SHOWN.packets:
+            await packets.put(packet)
+        await asyncio.sleep(1.2)  # a second try would come after one second
+        packets.close()
+        async with asyncio.timeout(0.5):
+            await running
+
+    report = sink.report()
+    assert (report.state, report.error) == ("refused", reason)
+    assert report.details["attempts"] == 1
 
 
 async def test_an_address_that_is_none_is_refused_without_being_repeated():

@@ -36,7 +36,6 @@ from worker.storage import journal, ledger
 from worker.storage.ledger import StoredSegment
 from worker.storage.recovery import Recovered, recover_job
 from worker.storage.s3_store import S3Store
-from worker.storage.salvage import salvage
 from worker.storage.spool import JobSpool, Spool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,7 +87,10 @@ async def recovered(
         yield events
 
     found: list[Recovered] = []
-    for job in Spool(spool, floor_bytes=0).orphans():
+    everything = Spool(spool, floor_bytes=0)
+    for folder in everything.folders():
+        job = everything.orphan(folder)
+        assert job is not None
         with job:
             found += await recover_job(
                 job, store_for, events_for, finish, clock=QuickClock(), random=Random(1)
@@ -313,27 +315,3 @@ async def test_an_hls_recording_is_completed_with_the_segments_that_were_left(
     assert (event.file, event.duration_s) == (file, 13.5)
     assert event.size == 4 * 188 + len(playlist)
     assert names(tmp_path) == []
-
-
-async def test_parts_whose_spool_is_gone_are_completed_as_far_as_they_go(
-    store: S3Store, key: str
-) -> None:
-    folder = key.partition("/")[0]
-
-    async def upload(name: str, *numbers: int) -> None:
-        upload_id = await store.begin(f"{folder}/{name}", content_type="video/mp4")
-        for number in numbers:
-            data = bytes([number]) * PART
-            await store.put_part(f"{folder}/{name}", upload_id, number, data)
-
-    await upload("whole.mp4", 1, 2)
-    await upload("hole.mp4", 1, 3)
-    await upload("headless.mp4", 2)
-    assert await salvage(store, folder, before_unix_s=0.0) == []
-    saved = await salvage(store, folder, before_unix_s=1e12)
-    assert {(each.key, each.size) for each in saved} == {
-        (f"{folder}/whole.mp4", 2 * PART),
-        (f"{folder}/hole.mp4", PART),
-    }
-    assert await store.uploads(folder) == []
-    assert await store.head(f"{folder}/headless.mp4") is None

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 
 from worker.errors import DestinationError, DestinationRefused, KeyTaken, UploadGone
-from worker.storage.retry import Retry, longest_wait_s
+from worker.storage.retry import Patience, Retry, longest_wait_s
 
 
 class NotedClock:
@@ -65,4 +65,33 @@ async def test_an_answer_for_good_is_not_asked_again(error: type[DestinationErro
     clock = NotedClock()
     with pytest.raises(error):
         await Retry(clock, Random(1)).until_done(Failing(error("no")))
+    assert clock.waits_s == []
+
+
+async def test_a_store_that_is_away_for_too_long_is_given_up_for_all_who_ask() -> None:
+    clock, patience = NotedClock(), Patience(60)
+    attempt = Failing(*[DestinationError("away") for _ in range(1000)])
+    with pytest.raises(DestinationError, match="away"):
+        await Retry(clock, Random(1), patience).until_done(attempt)
+    assert 60 <= clock.time_ns / 1e9 <= 90
+    # The next file does not wait once more; one attempt tells whether the store is back.
+    waited = len(clock.waits_s)
+    with pytest.raises(DestinationError, match="away"):
+        await Retry(clock, Random(1), patience).until_done(attempt)
+    assert len(clock.waits_s) == waited
+    attempt.errors.clear()
+    assert await Retry(clock, Random(1), patience).until_done(attempt) == "done"
+    attempt.errors += [DestinationError("away"), DestinationError("away")]
+    assert await Retry(clock, Random(1), patience).until_done(attempt) == "done"
+
+
+async def test_an_answer_that_took_long_to_fail_counts_from_when_it_was_asked_for() -> None:
+    clock = NotedClock()
+
+    async def attempt() -> None:
+        clock.time_ns += 40 * 10**9
+        raise DestinationError("no answer")
+
+    with pytest.raises(DestinationError):
+        await Retry(clock, Random(1), Patience(30)).until_done(attempt)
     assert clock.waits_s == []

@@ -20,9 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from tests.storage.conftest import s3_settings
 from tests.storage.material import PART, GrowingFile, QuickClock, recorded
-from tests.support.s3 import KEYS, S3Server
-from tests.support.s3_faults import fault_proxy
-from worker.errors import DestinationRefused
+from tests.support.s3 import BUCKET, KEYS, S3Server, writing_client
+from tests.support.s3_faults import Faults, fault_proxy
+from worker.errors import DestinationError, DestinationRefused, KeyTaken
 from worker.ports import StoredPart
 from worker.storage.courier import open_courier
 from worker.storage.file_store import FileStore
@@ -186,3 +186,26 @@ async def test_sending_does_not_hold_up_the_loop(server: S3Server) -> None:
         done.append(True)
     print(f"longest pause {beating.result() * 1000:.0f} ms")
     assert beating.result() < 0.1
+
+
+async def test_a_store_that_fails_every_third_time_is_found_out_about_all_the_same(
+    server: S3Server,
+) -> None:
+    """What it can do is learnt from several requests, of which no number in a row succeeds."""
+    async with fault_proxy(server.endpoint) as proxy:
+        proxy.faults = Faults(status=500, share=0.4)
+        async with S3Store.open(s3_settings(proxy.endpoint, check_prefix="third/")) as store:
+            key = f"{uuid4().hex}/a"
+            for _ in range(8):
+                try:
+                    await store.put(key, b"x", content_type="text/plain")
+                    break
+                except DestinationError:
+                    continue
+            proxy.forget()
+            with pytest.raises(KeyTaken):
+                await store.put(key, b"y", content_type="text/plain")
+            assert proxy.count("PUT") == 1, "it is known by now"
+    async with writing_client(server.endpoint) as client:
+        listing = await client.list_objects_v2(Bucket=BUCKET, Prefix="third/")
+    assert listing["KeyCount"] == 0, "nothing is left of the check"

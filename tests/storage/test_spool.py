@@ -26,14 +26,16 @@ def test_a_folder_belongs_to_one_process_until_that_is_dead(tmp_path: Path) -> N
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
         with pytest.raises(DestinationError, match="running already"):
             spool.claim("job-1")
-        assert list(spool.orphans()) == []
+        assert spool.orphan(spool.root / "job-1") is None
     finally:
         holder.kill()
         holder.communicate()
-    (orphan,) = spool.orphans()
-    assert orphan.directory == spool.root / "job-1"
+    (folder,) = spool.folders()
+    assert folder == spool.root / "job-1"
+    orphan = spool.orphan(folder)
+    assert orphan is not None
     assert (orphan.directory / "a.mp4").read_bytes() == b"x"
-    assert list(spool.orphans()) == []  # it is claimed
+    assert spool.orphan(folder) is None, "it is claimed"
     orphan.release()
     assert (spool.root / "job-1").exists()
 
@@ -44,8 +46,15 @@ def test_an_empty_folder_goes_when_it_is_released(tmp_path: Path) -> None:
         (job.directory / "a").write_bytes(b"")
         (job.directory / "a").unlink()
     assert list(tmp_path.iterdir()) == []
-    with spool.claim("job"):
-        assert list(spool.orphans()) == []
+    with spool.claim("job") as job:
+        assert spool.orphan(job.directory) is None
+
+
+def test_what_was_not_written_to_its_end_does_not_keep_a_folder(tmp_path: Path) -> None:
+    """A crash between writing a journal anew and giving it its name."""
+    with Spool(tmp_path, floor_bytes=0).claim("job") as job:
+        (job.directory / ".a.mp4.parcel.json.new").write_bytes(b"{")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_below_the_floor_no_job_is_begun(tmp_path: Path) -> None:
@@ -67,4 +76,6 @@ def test_a_spool_that_cannot_be_used_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DestinationError):
         Spool(tmp_path / "file", floor_bytes=0).claim("job")
-    assert list(Spool(tmp_path / "none").orphans()) == []
+    assert Spool(tmp_path / "none").folders() == []
+    assert Spool(tmp_path).orphan(tmp_path / "gone") is None
+    assert not (tmp_path / "gone").exists()

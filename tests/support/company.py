@@ -119,6 +119,8 @@ def missing(frames: Sequence[EncodedFrame], kind: Kind) -> int:
 class Company:
     """What a test may touch."""
 
+    url: str
+    """Of the room's server."""
     room: MeshRoom
     witness: Witness
     worker_link: TcpLink
@@ -184,7 +186,7 @@ async def company(
             await ready.wait()
             running = group.create_task(room.run(witness))
             try:
-                yield Company(room, witness, worker_link, cast_link, media_link)
+                yield Company(address.ws_url, room, witness, worker_link, cast_link, media_link)
             finally:
                 running.cancel()
         finally:

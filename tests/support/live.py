@@ -71,6 +71,12 @@ class Worker:
             self.progressed.clear()
             await self.progressed.wait()
 
+    async def reached(self, state: str) -> None:
+        """Wait until the worker says that it is in that state, which it does at once."""
+        while not self.progress or self.progress[-1]["state"] != state:
+            self.progressed.clear()
+            await self.progressed.wait()
+
     async def ended(self) -> int:
         """Wait for the exit code."""
         return await self.process.wait()
@@ -93,14 +99,18 @@ class Worker:
 
 @asynccontextmanager
 async def worker(
-    job: Mapping[str, Any], settings: Mapping[str, str] | None = None
+    job: Mapping[str, Any],
+    settings: Mapping[str, str] | None = None,
+    *,
+    config: Path | None = None,
 ) -> AsyncIterator[Worker]:
     """Start `mixworker run -` on *job*; killed at the end if it still runs.
 
-    *settings* are variables of its environment.
+    *settings* are variables of its environment, *config* its settings file.
     """
+    options = [] if config is None else ["--config", str(config)]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "run", "-"),
+        *(sys.executable, "-m", "worker", *options, "run", "-"),
         env=None if settings is None else os.environ | settings,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,

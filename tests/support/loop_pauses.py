@@ -1,7 +1,9 @@
 """How long an event loop was busy or blocked, less what the machine was too busy to run it."""
 
 import asyncio
+import gc
 import os
+import time
 from pathlib import Path
 
 TICK_S = 0.01
@@ -18,8 +20,27 @@ class LoopPauses:
     def __init__(self) -> None:
         self.longest_s = 0.0
         self.longest_raw_s = 0.0
+        self.longest_garbage_s = 0.0
+        """Of the longest search for garbage. It stops every thread, in a process that has as much
+        imported as a test's for a tenth of a second and more; a worker's `Heap` sees to that."""
+        self._garbage_since_s = 0.0
 
     async def run(self) -> None:
+        """Raises `CancelledError`."""
+        gc.callbacks.append(self._garbage)
+        try:
+            await self._run()
+        finally:
+            gc.callbacks.remove(self._garbage)
+
+    def _garbage(self, phase: str, _: dict[str, int]) -> None:
+        now_s = time.perf_counter()
+        if phase == "start":
+            self._garbage_since_s = now_s
+        else:
+            self.longest_garbage_s = max(self.longest_garbage_s, now_s - self._garbage_since_s)
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             before_s, stolen_before_s = loop.time(), _stolen_s()

@@ -75,6 +75,14 @@ class RtmpServer:
         found = (self._directory / "received").glob(f"{key}-*.flv")
         return sorted((path for path in found if path.stat().st_size > 13), key=lambda p: p.name)
 
+    async def written(self) -> None:
+        """Wait until whoever published is gone, and what came of them is in its file."""
+        process = self._process
+        assert process is not None
+        async with asyncio.timeout(READY_WITHIN_S):
+            while _open_under(process.pid, self._directory / "received"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -173,6 +181,27 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+async def listening(port: int) -> None:
+    """Wait until somebody listens on a port of 127.0.0.1, without a connection that is noticed."""
+    row = f": 0100007F:{port:04X} 00000000:0000 0A "
+    async with asyncio.timeout(READY_WITHIN_S):
+        while row not in _sockets():  # noqa: ASYNC110 - only asking tells
+            await asyncio.sleep(0.02)
+
+
+def _sockets() -> str:
+    return Path("/proc/net/tcp").read_text(encoding="ascii")
+
+
+def _open_under(process_id: int, directory: Path) -> bool:
+    """Whether a process has a file in *directory* open."""
+    for descriptor in Path(f"/proc/{process_id}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if descriptor.readlink().is_relative_to(directory):
+                return True
+    return False
 
 
 @asynccontextmanager

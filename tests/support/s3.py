@@ -17,7 +17,7 @@ from aiobotocore.session import get_session
 
 READY_WITHIN_S = 30.0
 BUCKET = "rec"
-KEYS = ("testkey", "test-secret-of-the-writer")
+KEYS = ("planted-access-key", "planted-secret-key-of-the-writer")
 READING_KEYS = ("readkey", "test-secret-of-the-reader")
 
 _PORTS = ("master", "volume", "filer", "s3", "admin")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.app.background import running
+from worker.app.control import Overseer, overseen
 from worker.app.outputs import Outputs, open_outputs
 from worker.app.recovery import recover_spool
 from worker.app.result import claim, process_facts, write_result
@@ -75,8 +76,12 @@ async def run_job(
             result_path.unlink(missing_ok=True)
             raise
 
+        overseer: Overseer | None = None
+
         def progressed(progress: Progress) -> None:
             thread_cpu.look(loop.time())
+            if overseer is not None:
+                overseer.look()
             if on_progress is not None:
                 told = replace(progress, outputs=[*progress.outputs, *outputs.progress()])
                 on_progress(told)
@@ -106,10 +111,11 @@ async def run_job(
             )
         if outputs.spool is not None and not spec.is_rehearsal:
             await stack.enter_async_context(running(_recover(settings), "recover"))
+        overseer = await stack.enter_async_context(overseen(job, outputs, settings))
         error = await _run(job)
         if not job.was_aborted:
             reason = job.lifecycle.reason or StopReason.INTERNAL_ERROR
-            await outputs.end(spec.job_id, reason.value, clock)
+            await outputs.end(reason.value, clock)
         result = report(job) | {"process": process_facts(thread_cpu)}
     try:
         write_result(result_path, result)

@@ -12,14 +12,15 @@ from random import Random
 from worker.api.wire.callback import CallbackFacts, callback_body
 from worker.app import notes
 from worker.app.background import running
-from worker.app.stores import Calls, calls, download_root, open_store, store_address
+from worker.app.stores import ANYWHERE, Calls, calls, download_root, open_store, store_address
 from worker.core.keyframes import KeyframeRequests
 from worker.core.record.naming import FileNames
 from worker.core.record.plan import RecordPlan
 from worker.core.record.rule import FileRule, RecordFormat, RecordRule
-from worker.core.spec import CallbackSpec, JobSpec
+from worker.core.spec import CallbackSpec, ControlSpec, JobSpec
 from worker.core.timing import NS_PER_S
 from worker.errors import DestinationError, InvalidField
+from worker.jobs.channel_messages import EVENTS_PATH
 from worker.media.kit import PyavKit
 from worker.notify.nobody import Nobody
 from worker.notify.outbox import Outbox, open_outbox
@@ -60,7 +61,7 @@ class Outputs:
         told = [] if self.courier is None else [_carried(self.courier.state)]
         return told if self.outbox is None else [*told, self.outbox.progress()]
 
-    async def end(self, job_id: str, reason: str, clock: Clock) -> None:
+    async def end(self, reason: str, clock: Clock) -> None:
         """Say that the job is over, unless files are left whose completion is still to be told."""
         if self.spool is None:
             return
@@ -71,7 +72,7 @@ class Outputs:
                 log.warning("reason not kept", extra={"error": str(exc)})
             return
         if self.outbox is not None:
-            await self.outbox.publish(RecordingOver(job_id, reason))
+            await self.outbox.publish(RecordingOver(self.spool.directory.name, reason))
             await self.outbox.settle(clock.now_ns() + round(LAST_WORDS_S * NS_PER_S))
 
 
@@ -89,18 +90,21 @@ async def open_outputs(
     async with AsyncExitStack() as stack:
         sinks: list[Sink] = []
         events: RecordEvents = Nobody()
-        calling = calls(settings) if spec.callback is not None or spec.rtmp_urls else None
-        if spec.record is not None or spec.callback is not None:
+        callback = spec.callback
+        if spec.control is not None:
+            callback = event_receiver(spec.control, spec.job_id)
+        calling = calls(settings) if callback is not None or spec.rtmp_urls else None
+        if spec.record is not None or callback is not None:
             spool = Spool(Path(settings.spool.directory), floor_bytes=settings.spool.floor_mb << 20)
-            outputs.spool = stack.enter_context(spool.claim(spec.job_id))
+            outputs.spool = stack.enter_context(spool.claim(_folder(spec)))
             stack.callback(notes.tidy, outputs.spool)
-            if spec.callback is not None and calling is not None:
+            if callback is not None and calling is not None:
                 events = outputs.outbox = await stack.enter_async_context(
-                    outbox_in(outputs.spool, spec.callback, _facts(spec, settings), calling, clock)
+                    outbox_in(outputs.spool, callback, _facts(spec, settings), calling, clock)
                 )
-        if spec.record is None:
+        if spec.record is None and spec.control is None:
             sinks.append(RecordingSink(recording_path, kit.mp4))
-        else:
+        if spec.record is not None:
             assert outputs.spool is not None
             notes.keep_location(outputs.spool, spec.record.address.location)
             store = await stack.enter_async_context(
@@ -145,7 +149,8 @@ async def outbox_in(
     """The line of callbacks in a job's spool, being sent while this is open."""
     directory = notes.callbacks(spool)
     keep_target(directory, CallbackTarget(callback, asdict(facts)))
-    post = HttpPost(callback, dialer=calling.dialer, tls=calling.tls, unix_s=unix_s)
+    dialer = ANYWHERE if callback.is_ours else calling.dialer
+    post = HttpPost(callback, dialer=dialer, tls=calling.tls, unix_s=unix_s)
     async with (
         open_outbox(
             directory,
@@ -159,6 +164,17 @@ async def outbox_in(
         running(outbox.run(), "callbacks"),
     ):
         yield outbox
+
+
+def _folder(spec: JobSpec) -> str:
+    """Of each worker of a job its own: one goes on while another's leftovers are delivered."""
+    return spec.job_id if spec.control is None else f"{spec.job_id}.{spec.control.attempt}"
+
+
+def event_receiver(control: ControlSpec, job_id: str) -> CallbackSpec:
+    """The control plane as the receiver of a job's callbacks, signed with the worker's token."""
+    path = EVENTS_PATH.format(job_id=job_id, attempt=control.attempt)
+    return CallbackSpec(f"{control.url}{path}", control.token, is_ours=True)
 
 
 def _carried(state: CourierState) -> OutputProgress:

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from worker.core.record.rule import RecordRule
 from worker.errors import DestinationRefused
+from worker.jobs.ports import Buckets
 from worker.net.dial import Dialer
 from worker.net.reach import Reach
 from worker.net.tls import verified_tls
@@ -25,6 +26,10 @@ class Calls:
 
     dialer: Dialer
     tls: ssl.SSLContext
+
+
+ANYWHERE = Dialer(Reach.parse(("0.0.0.0/0", "::/0")), low_ports=frozenset(range(1, 1024)))
+"""For addresses that are the operator's own."""
 
 
 def calls(settings: Settings) -> Calls:
@@ -57,6 +62,15 @@ def open_store(
     from worker.storage.s3_store import S3Store
 
     return S3Store.open(s3_settings(bucket, settings, location))
+
+
+def browser(settings: StorageSettings) -> Buckets:
+    """Shows what lies in the stores of the settings."""
+    from worker.storage.browse import Browser
+
+    return Browser(
+        lambda bucket, location: s3_settings(bucket, settings, location), allowed=settings.buckets
+    )
 
 
 def s3_settings(bucket: str, settings: StorageSettings, location: str) -> S3Settings:

@@ -5,27 +5,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import typer
 
+from worker.app.costs import known_coefficients
 from worker.cli import console
 from worker.core.capacity import (
     THREAD_LIMIT,
-    Coefficients,
     Estimate,
     Feed,
     Load,
     estimate,
+    load_of,
     usual_kbps,
 )
 from worker.core.identity import Codec
-from worker.core.layout.gallery import MAX_USERS
 from worker.core.layout.geometry import Size
-from worker.core.layout.screenshare import MAX_STRIP_USERS
 from worker.core.spec import (
-    CustomLayout,
     GalleryLayout,
     Layout,
     MixSpec,
@@ -36,10 +33,6 @@ from worker.core.template import EncodeTemplate, parse_template
 from worker.errors import InvalidField
 from worker.media.encode import EncoderSettings, encoder_threads
 
-COEFFICIENTS = Path(__file__).with_name("capacity.json")
-"""Written by `benchmarks/fit.py`."""
-SCREEN = (Size(1280, 720), 10)
-"""What a shared screen is taken to be, beside the cameras."""
 _CODECS = {"vp8": Codec.VP8, "vp9": Codec.VP9, "h264": Codec.H264}
 _LAYOUTS: Mapping[str, Layout] = {
     "gallery": GalleryLayout(),
@@ -73,17 +66,11 @@ def print_capacity(options: CapacityOptions, mix: MixSpec | None) -> None:
         load = _load(options, _template(options.template), _layout(options.layout))
     else:
         load = _load(options, mix.template, mix.layout)
-    needed = estimate(load, parse_coefficients(json.loads(COEFFICIENTS.read_text())))
+    needed = estimate(load, known_coefficients())
     if options.as_json:
         typer.echo(json.dumps(_document(options, load, needed), indent=2))
     else:
         console.print_facts(_title(load), _facts(options, load, needed))
-
-
-def parse_coefficients(document: Mapping[str, Any]) -> Coefficients:
-    """The coefficients in the data file's form."""
-    codecs = {Codec(name): value for name, value in document["decode_mp"].items()}
-    return Coefficients(**{**document, "decode_mp": codecs})
 
 
 def _load(options: CapacityOptions, template: EncodeTemplate | None, layout: Layout) -> Load:
@@ -93,16 +80,7 @@ def _load(options: CapacityOptions, template: EncodeTemplate | None, layout: Lay
         raise InvalidField("--codec", f"is not one of {', '.join(_CODECS)}")
     kbps = options.kbps or usual_kbps(size, options.fps)
     cameras = Feed(options.participants, codec, size, options.fps, kbps)
-    people = options.participants
-    match layout:
-        case GalleryLayout():
-            return Load(people, (cameras,), MAX_USERS, template)
-        case ScreenShareLayout():
-            screen = Feed(1, codec, *SCREEN, usual_kbps(*SCREEN))
-            return Load(people, (screen, cameras), 1 + MAX_STRIP_USERS, template)
-        case CustomLayout(panes):
-            covered = sum(pane.width * pane.height for pane in panes)
-            return Load(people, (cameras,), len(panes), template, covered=covered)
+    return load_of(template, layout, cameras)
 
 
 def _title(load: Load) -> str:

@@ -1,4 +1,4 @@
-"""The command line: `mixworker run | recover | room | demo | preview | capacity | cast`.
+"""The command line: `mixworker run | serve | account | recover | room | demo | preview | …`.
 
 Each command imports what it needs when it is called: a worker must be in the room a second after
 it was started, and most of that second would go into importing what it never uses.
@@ -7,18 +7,18 @@ it was started, and most of that second would go into importing what it never us
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker import __version__
-from worker.cli.exits import exit_for_error
+from worker.cli import account_commands
+from worker.cli.exits import errors_in_words
 from worker.core.spec import JobSpec
-from worker.errors import InvalidField, WorkerError
-from worker.settings import load_settings
+from worker.errors import InvalidField
+from worker.settings import Settings, load_settings
 
 app = typer.Typer(
     name="mixworker",
@@ -26,6 +26,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(account_commands.app)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What holds for every command."""
+
+    settings: Settings
+    config: Path | None
+    """Where the settings came from."""
 
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB.json", help="Job document, - for stdin.")]
@@ -50,8 +62,9 @@ def options(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit
-    with _errors_in_words():
-        settings = context.obj = load_settings(config)
+    with errors_in_words():
+        settings = load_settings(config)
+    context.obj = Options(settings, config)
     logging.basicConfig(
         level=settings.log.level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -64,9 +77,18 @@ def run(context: typer.Context, job: JobArgument) -> None:
     """Record one room as the job document says; the exit code tells how it ended."""
     from worker.cli.run import run_to_the_end
 
-    with _errors_in_words():
-        code = run_to_the_end(_read_job(job), context.obj)
+    with errors_in_words():
+        code = run_to_the_end(_read_job(job), context.obj.settings)
     raise typer.Exit(code)
+
+
+@app.command()
+def serve(context: typer.Context) -> None:
+    """Serve the control API and its dashboard; starts a worker for each job."""
+    from worker.cli.serve import serve_until_stopped
+
+    with errors_in_words():
+        asyncio.run(serve_until_stopped(context.obj.settings, context.obj.config))
 
 
 @app.command()
@@ -83,7 +105,7 @@ def room(
     """Serve a small test room with a web page; media goes from browser to browser."""
     from worker.cli.room import serve_until_stopped
 
-    with _errors_in_words():
+    with errors_in_words():
         asyncio.run(
             serve_until_stopped(host=host, port=port, token_file=token_file, scenario=scenario)
         )
@@ -98,7 +120,7 @@ def cast(
     """Let the synthetic participants of a scenario join a test room."""
     from worker.cli.room import cast_scenario
 
-    with _errors_in_words():
+    with errors_in_words():
         asyncio.run(cast_scenario(scenario, url, room_id))
 
 
@@ -120,7 +142,7 @@ def demo(
     """Record a room of synthetic people to an MP4: nothing else is needed."""
     from worker.cli.demo import DemoOptions, run_demo
 
-    with _errors_in_words():
+    with errors_in_words():
         code = run_demo(
             DemoOptions(
                 participants=participants,
@@ -131,7 +153,7 @@ def demo(
                 output=output,
                 fast=fast,
             ),
-            context.obj,
+            context.obj.settings,
         )
     raise typer.Exit(code)
 
@@ -141,8 +163,8 @@ def recover(context: typer.Context) -> None:
     """Finish recordings that crashed workers left in the spool: repair, upload, announce."""
     from worker.cli.recover import recover_all
 
-    with _errors_in_words():
-        code = asyncio.run(recover_all(context.obj))
+    with errors_in_words():
+        code = asyncio.run(recover_all(context.obj.settings))
     raise typer.Exit(code)
 
 
@@ -155,7 +177,7 @@ def preview(
     """Draw a job's layout for N participants to a PNG, without any room."""
     from worker.cli.preview import draw_preview
 
-    with _errors_in_words():
+    with errors_in_words():
         for warning in draw_preview(_read_job(job), participants, output):
             typer.echo(f"mixworker: {warning}", err=True)
         typer.echo(str(output))
@@ -184,7 +206,7 @@ def capacity(
     """Tell what a job will need: cores, memory, and how many such jobs fit a machine."""
     from worker.cli.capacity import CapacityOptions, print_capacity
 
-    with _errors_in_words():
+    with errors_in_words():
         options = CapacityOptions(
             participants=participants,
             size=size,
@@ -196,8 +218,8 @@ def capacity(
             cores=cores,
             memory_gb=memory,
             as_json=as_json,
-            decoder_threads=context.obj.video.decoder_threads,
-            encoder_threads=context.obj.video.encoder_threads,
+            decoder_threads=context.obj.settings.video.decoder_threads,
+            encoder_threads=context.obj.settings.video.encoder_threads,
         )
         print_capacity(options, None if job is None else _read_job(job).mix)
 
@@ -213,13 +235,3 @@ def _read_job(argument: str) -> JobSpec:
             return parse_job_document(file.read(MAX_DOCUMENT_BYTES + 1))
     except OSError as exc:
         raise InvalidField(argument, exc.strerror or "cannot be read") from exc
-
-
-@contextmanager
-def _errors_in_words() -> Iterator[None]:
-    """What went wrong as one line and an exit code, never a traceback (but for our own bugs)."""
-    try:
-        yield
-    except WorkerError as exc:
-        typer.echo(f"mixworker: {exc}", err=True)
-        raise typer.Exit(exit_for_error(exc)) from exc

@@ -1,7 +1,11 @@
 """Exit codes: those of sysexits.h where one fits. `docs/operations.md` explains them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
+
+import typer
 
 from worker.core.lifecycle import StopReason
 from worker.errors import (
@@ -60,3 +64,13 @@ def exit_for_outcome(outcome: "Outcome") -> Exit:
     if any(output["error"] is not None for output in outcome.result["outputs"]):
         return Exit.DESTINATION
     return Exit.FINISHED
+
+
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """What went wrong as one line and an exit code, never a traceback (but for our own bugs)."""
+    try:
+        yield
+    except WorkerError as exc:
+        typer.echo(f"mixworker: {exc}", err=True)
+        raise typer.Exit(exit_for_error(exc)) from exc

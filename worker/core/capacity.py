@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.core.identity import Codec
+from worker.core.layout.gallery import MAX_USERS
 from worker.core.layout.geometry import Size
+from worker.core.layout.screenshare import MAX_STRIP_USERS
+from worker.core.spec import CustomLayout, GalleryLayout, Layout, ScreenShareLayout
 from worker.core.template import EncodeTemplate
 
 AUDIO_PACKETS_PER_S = 50
@@ -18,6 +21,9 @@ PAYLOAD_BYTES = 1150
 """About what senders put into a video packet."""
 _SAME_SIZE = 0.02
 """A picture whose area is this close to its tile's is taken to be copied, not scaled."""
+
+SCREEN = (Size(1280, 720), 10)
+"""What a shared screen is taken to be: size, frames a second."""
 
 HEADROOM_CORES = 1.4
 """Busy moments (joins, keyframes, caches shared with neighbours) on top of the mean."""
@@ -122,6 +128,19 @@ class Estimate:
     def jobs_on(self, *, cores: float, memory_mb: float) -> int:
         """How many such jobs a machine carries, with headroom."""
         return int(min(cores / self.advised_cores, memory_mb / self.advised_memory_mb))
+
+
+def load_of(template: EncodeTemplate | None, layout: Layout, cameras: Feed) -> Load:
+    """A room of people who send *cameras*, and in screen-share layouts one screen beside them."""
+    match layout:
+        case GalleryLayout():
+            return Load(cameras.count, (cameras,), MAX_USERS, template)
+        case ScreenShareLayout():
+            screen = Feed(1, cameras.codec, *SCREEN, usual_kbps(*SCREEN))
+            return Load(cameras.count, (screen, cameras), 1 + MAX_STRIP_USERS, template)
+        case CustomLayout(panes):
+            covered = sum(pane.width * pane.height for pane in panes)
+            return Load(cameras.count, (cameras,), len(panes), template, covered=covered)
 
 
 def estimate(load: Load, coefficients: Coefficients) -> Estimate:

@@ -93,6 +93,10 @@ class IdleRule:
         """When the job must end if nothing changes; None while it is not idle."""
         return self._deadline_ns
 
+    def allow(self, max_idle_s: int) -> None:
+        """Let another time count, from the next wait on."""
+        self._max_idle_ns = max_idle_s * NS_PER_S
+
     def observe(self, *, publisher_present: bool, confirmed: bool, now_ns: int) -> int | None:
         """Take note of the room as it is at *now_ns*; returns the deadline.
 

@@ -151,6 +151,12 @@ class AudioSpec:
     levelling: bool = True
     target_lufs: float = -16.0
     speakers: int = 3
+    users: frozenset[UserId] | None = None
+    """Who may be heard; None: everybody."""
+
+    def admits(self, user_id: UserId) -> bool:
+        """Whether *user_id* may be heard at all."""
+        return self.users is None or user_id in self.users
 
 
 DEFAULT_APP_ID = "mixworker"
@@ -175,6 +181,20 @@ class CallbackSpec:
     url: str = field(repr=False)
     auth_key: str | None = field(default=None, repr=False)
     events: frozenset[CallbackEvent] = frozenset(CallbackEvent)
+    is_ours: bool = False
+    """The operator's own receiver, wherever it is; not an address that a tenant gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSpec:
+    """Who started the worker, and is told how it goes: `url` is http:// or https://.
+
+    A job's workers are numbered; `attempt` is this one's, and `token` is good for it alone.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +219,12 @@ class JobSpec:
     record: RecordRule | None = None
     rtmp_urls: tuple[str, ...] = field(default=(), repr=False)
     callback: CallbackSpec | None = None
+    control: ControlSpec | None = None
 
     @property
     def is_rehearsal(self) -> bool:
         """Whether nothing beyond this machine takes part, so that time need not be real."""
         stores = self.record is not None and not (self.record.store or "").startswith("file://")
-        reaches_out = stores or bool(self.rtmp_urls) or self.callback is not None
+        is_called = self.callback is not None or self.control is not None
+        reaches_out = stores or bool(self.rtmp_urls) or is_called
         return isinstance(self.room, RehearsalSpec) and not reaches_out

@@ -72,7 +72,9 @@ class Intake:
         decoder_threads: DecoderThreads,
         thread_cpu_ns: Callable[[], int],
         video: bool,
+        hears: Callable[[UserId], bool],
     ) -> None:
+        """*hears*: whose sound is wanted at all; *video*: whether anybody's pictures are."""
         self._clock = clock
         self._kit = kit
         self._schedule = schedule
@@ -80,6 +82,7 @@ class Intake:
         self._decoder_threads = decoder_threads
         self._thread_cpu_ns = thread_cpu_ns
         self._video_wanted = video
+        self._hears = hears
         self._video: dict[TrackId, VideoIngest] = {}
         self._audio: dict[TrackId, AudioIngest] = {}
         self._present: dict[ParticipantId, Attendance] = {}
@@ -208,6 +211,8 @@ class Intake:
         attendance.tracks[track.track_id] = track
         attendance.live.add(track.track_id)
         if track.kind is Kind.AUDIO:
+            if not self._hears(attendance.participant.user_id):
+                return
             self._audio[track.track_id] = AudioIngest(
                 track=track,
                 clock_map=attendance.clock_map,

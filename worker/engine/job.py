@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from worker.core.demand import LINGER_NS, Demand
 from worker.core.keyframes import KeyframeRequests
+from worker.core.layout.scene import Scene
 from worker.core.lifecycle import IdleRule, Lifecycle, State, StopReason
 from worker.core.playoutdelay import PlayoutDelay
 from worker.core.record.plan import RecordPlan
@@ -143,6 +144,7 @@ class Job:
             decoder_threads=self._decoder_threads,
             thread_cpu_ns=thread_cpu_ns,
             video=template is not None,
+            hears=spec.audio.admits,
         )
         # What is not looked at any more in the room is shown for a playout delay still.
         most_ms = max(spec.playout_delay_ms, self._options.max_playout_delay_ms)
@@ -169,6 +171,7 @@ class Job:
                 fps=template.fps,
                 deliver=self.delivery.send,
                 wants_keyframe=self._wants_keyframe,
+                still_of=kit.still,
             )
 
     @property
@@ -178,6 +181,11 @@ class Job:
             return 0
         end_ns = self._clock.now_ns() if self.end_ns is None else self.end_ns
         return max(0, end_ns - self.origin_ns)
+
+    @property
+    def scene(self) -> Scene | None:
+        """What the room is like now, as it will be shown; None without video."""
+        return None if self._director is None else self._director.coming_scene
 
     def stop(self, reason: StopReason) -> None:
         """End at this instant of room time, and drain; the first reason stays."""
@@ -190,6 +198,12 @@ class Job:
             self._director.schedule(now_ns, mix)
             self._looking.follow(now_ns)
 
+    async def revise(self, mix: MixSpec) -> None:
+        """`update` once the images of *mix* are there."""
+        self._idle.allow(mix.max_idle_s)
+        await self._load_images(mix)
+        self.update(mix)
+
     async def run(self) -> None:
         """Record until an end is reached, then drain.
 
@@ -197,7 +211,7 @@ class Job:
         `CancelledError` after an abort (files are left valid); anything else is a bug.
         """
         try:
-            await self._load_images()
+            await self._load_images(self.spec.mix)
             async with asyncio.TaskGroup() as group:
                 room = group.create_task(self._attend(), name="room")
                 await self._until_connected()
@@ -217,10 +231,10 @@ class Job:
         if self.origin_ns is None and self.error is not None:
             raise RoomError(self.error)
 
-    async def _load_images(self) -> None:
+    async def _load_images(self, mix: MixSpec) -> None:
         """Before anything is shown; broken ones are warnings. On a thread: files may be slow."""
         loop = asyncio.get_running_loop()
-        images = self.spec.mix.backgrounds.images
+        images = mix.backgrounds.images
         thread = ThreadPoolExecutor(1, "images")
         try:
             self.warnings.extend(await loop.run_in_executor(thread, self._kit.load_images, images))

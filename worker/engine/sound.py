@@ -57,6 +57,11 @@ class SoundLane:
         """What muxers must know of the sound."""
         return self._encoder.stream
 
+    @property
+    def speaking(self) -> frozenset[ParticipantId]:
+        """Who is in the mix now."""
+        return self._desk.heard
+
     def turns(self) -> dict[ParticipantId, list[tuple[float, float]]]:
         """From when to when each was in the mix, s of room time; ended turns only."""
         end_s = self.encoded_samples / SAMPLE_RATE_HZ

@@ -87,10 +87,12 @@ class VideoLane:
         fps: int,
         deliver: Callable[[Sequence[EncodedPacket]], Awaitable[None]],
         wants_keyframe: Callable[[int], bool] = lambda tick: False,
+        still_of: Callable[[Canvas], bytes] = lambda canvas: b"",
     ) -> None:
         """*wants_keyframe* is asked for every tick once, in order, on the loop's thread.
 
-        Everything that has happened in the room up to that tick is known then.
+        Everything that has happened in the room up to that tick is known then. *still_of* makes
+        a picture for people, on the encode thread.
         """
         self._clock = clock
         self._director = director
@@ -100,6 +102,8 @@ class VideoLane:
         self.fps = fps
         self._deliver = deliver
         self._wants_keyframe = wants_keyframe
+        self._still_of = still_of
+        self._still: asyncio.Future[bytes] | None = None
         self._batch = max(1, BATCH_NS * fps // NS_PER_S)
         self._composed: Mailbox[Sequence[_Composed]] = Mailbox(ENCODE_QUEUE, Overflow.WAIT)
         self._compose_thread = ThreadPoolExecutor(1, "compose")
@@ -117,6 +121,12 @@ class VideoLane:
     def stream(self) -> VideoStream:
         """What muxers must know of the video."""
         return self._encoder.stream
+
+    async def still(self) -> bytes:
+        """A picture of the next frame that is encoded; whoever asks meanwhile gets the same."""
+        if self._still is None:
+            self._still = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._still)
 
     async def run(self, origin_ns: int, delay: PlayoutDelay) -> None:
         """Compose tick k not before origin + k/fps + delay, until `end_tick`; then flush."""
@@ -231,10 +241,19 @@ class VideoLane:
     async def _encode_all(self) -> None:
         loop = asyncio.get_running_loop()
         while (batch := await self._composed.get()) is not None:
+            if self._still is not None:
+                await self._take_still(batch[0][1])
             packets = await loop.run_in_executor(self._encode_thread, self._encode, batch)
             self.counters.frames += len(batch)
             await self._deliver(packets)
         await self._deliver(await loop.run_in_executor(self._encode_thread, self._encoder.flush))
+
+    async def _take_still(self, canvas: Canvas) -> None:
+        asked, self._still = self._still, None
+        loop = asyncio.get_running_loop()
+        picture = await loop.run_in_executor(self._encode_thread, self._still_of, canvas)
+        if asked is not None and not asked.done():
+            asked.set_result(picture)
 
     def _encode(self, batch: Sequence[_Composed]) -> Sequence[EncodedPacket]:
         """On the encode thread."""

@@ -19,6 +19,7 @@ from worker.jobs.values import (
     Rule,
     Token,
 )
+from worker.ports import BucketFacts, ObjectFacts
 
 
 class Records(Protocol):
@@ -74,6 +75,14 @@ class Records(Protocol):
 
     async def kept_reply(self, digest: bytes) -> Reply | None:
         """None while the first request is still being worked on."""
+        ...
+
+    async def release_request(self, digest: bytes) -> None:
+        """Take back a claim, of a request that failed and may be tried again."""
+        ...
+
+    async def forget_expired(self, now_unix_ms: int) -> int:
+        """Remove tokens and replies that have expired; how many."""
         ...
 
     # -- applications and rules -------------------------------------------------------------
@@ -188,6 +197,12 @@ class Records(Protocol):
         """Append (its `number` does not count); False when its event id is known already."""
         ...
 
+    async def has_message(self, event_id: str) -> bool: ...
+
+    async def messages(self, job_id: str, *, size: int) -> Sequence[tuple[Message, bool | None]]:
+        """The newest of a job, newest first, and whether each was sent; None: it waits."""
+        ...
+
     async def due_messages(self, now_unix_ms: int, most: int) -> Sequence[Message]:
         """The first unsent message of each job's line, of those that are due."""
         ...
@@ -274,23 +289,6 @@ class RoomKeeper(Protocol):
     async def remove_users(self, room_id: str, user_ids: Sequence[str]) -> None:
         """Those who are there; absent ones do not matter."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class BucketFacts:
-    """A bucket of the store."""
-
-    name: str
-    created_unix_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectFacts:
-    """An object of a bucket, or a folder, whose key ends with /."""
-
-    key: str
-    size_bytes: int
-    changed_unix_ms: int
 
 
 class Buckets(Protocol):

@@ -149,6 +149,8 @@ class JobRecord:
     """Number of the newest worker that was, or is to be, started; 0: none yet."""
     failures: int = 0
     """Workers of this job that died."""
+    told_attempts: frozenset[int] = frozenset()
+    """Of which workers every file has been delivered and every event told."""
     is_over: bool = False
     """No worker runs any more and none will."""
     revision: int = 0

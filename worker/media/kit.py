@@ -13,8 +13,9 @@ from worker.media.encode import EncoderSettings, X264Encoder
 from worker.media.images import FetchImage, ImageLibrary
 from worker.media.mux import Mp4Muxer
 from worker.media.opus import OpusDecoder
+from worker.media.still import jpeg_still
 from worker.media.ts_segments import TsSegments
-from worker.ports import Program
+from worker.ports import Canvas, Program
 
 
 class PyavKit:
@@ -55,3 +56,7 @@ class PyavKit:
     def load_images(self, images: Sequence[ImageRef]) -> Sequence[str]:
         """Load background images before they are shown; one warning per broken one."""
         return self._images.load(images)
+
+    def still(self, canvas: Canvas) -> bytes:
+        """*canvas* as a small JPEG, for people."""
+        return jpeg_still(canvas)

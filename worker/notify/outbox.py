@@ -95,7 +95,7 @@ class Outbox:
 
     async def publish(self, event: RecordEvent) -> None:
         """Keep *event* if it is wanted; on the disk when this returns, it is sent by `run`."""
-        kind, event_id = _identity(event)
+        kind, event_id = identity_of(event)
         self.is_over = self.is_over or kind is CallbackEvent.RECORDING_OVER
         if kind not in self._events:
             return
@@ -208,7 +208,7 @@ async def open_outbox(
         thread.shutdown(wait=False)
 
 
-def _identity(event: RecordEvent) -> tuple[CallbackEvent, str]:
+def identity_of(event: RecordEvent) -> tuple[CallbackEvent, str]:
     """What kind of event it is, and its id.
 
     The same for the same event, whoever publishes it: a recorder, or who finished its work.

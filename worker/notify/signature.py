@@ -24,3 +24,15 @@ def signature_headers(
         "X-Rtc-Timestamp": timestamp,
         "X-Rtc-Signature": hmac.new(auth_key.encode(), message, hashlib.sha256).hexdigest(),
     }
+
+
+def is_signed(body: bytes, *, auth_key: str, headers: Mapping[str, str]) -> bool:
+    """Whether whoever sent *body* with *headers* has the key; their age is not judged."""
+    wanted = signature_headers(
+        body,
+        auth_key=auth_key,
+        random_text=headers.get("X-Rtc-Rand", ""),
+        timestamp=headers.get("X-Rtc-Timestamp", ""),
+    )["X-Rtc-Signature"]
+    given = headers.get("X-Rtc-Signature", "")
+    return hmac.compare_digest(given.encode(), wanted.encode())

@@ -35,6 +35,7 @@ def keep_target(directory: Path, target: CallbackTarget) -> None:
         "url": spec.url,
         "auth_key": spec.auth_key,
         "events": sorted(event.value for event in spec.events),
+        "is_ours": spec.is_ours,
         "facts": dict(target.facts),
     }
     new = directory / f"{_FILE}.new"
@@ -59,7 +60,9 @@ def kept_target(directory: Path) -> CallbackTarget | None:
     try:
         document = json.loads((directory / _FILE).read_text(encoding="utf-8"))
         events = frozenset(CallbackEvent(name) for name in document["events"])
-        spec = CallbackSpec(document["url"], document["auth_key"], events)
+        spec = CallbackSpec(
+            document["url"], document["auth_key"], events, is_ours=document["is_ours"]
+        )
         return CallbackTarget(spec, document["facts"])
     except FileNotFoundError:
         return None

@@ -13,6 +13,7 @@ from worker.rooms.bad_messages import BadMessage
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_FEEDS = 512
+MAX_LISTED = 10_000
 MAX_STREAMS = 64
 MAX_SUBSCRIBED = 1024
 MAX_NAME_CHARACTERS = 128
@@ -44,6 +45,15 @@ class Feed:
     feed_id: FeedId
     display_name: str
     streams: tuple[FeedStream, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Somebody in a room, publishing or not, as an administrator sees it."""
+
+    feed_id: FeedId
+    display_name: str
+    is_publisher: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,18 @@ def feeds(event: Mapping[str, object]) -> tuple[Feed, ...]:
         except BadMessage as exc:
             logger.debug("a publisher is not recorded: %s", exc)
     return tuple(found)
+
+
+def participants(event: Mapping[str, object]) -> tuple[Listed, ...]:
+    """Everybody in a room, from the answer to `listparticipants`. Raises `BadMessage`."""
+    return tuple(
+        Listed(
+            _feed_id(entry.get("id")),
+            _name(entry.get("display")),
+            is_publisher=entry.get("publisher") is True,
+        )
+        for entry in _objects(event.get("participants"), MAX_LISTED)
+    )
 
 
 def departed(event: Mapping[str, object]) -> FeedId | None:

@@ -25,6 +25,10 @@ class JanusNaming:
     screen_pattern: str = SCREEN_PATTERN
     """Regular expression; a video whose description matches it is a shared screen."""
 
+    def user_id(self, feed_id: FeedId, display_name: str) -> UserId:
+        """Who publishes as *feed_id*."""
+        return UserId((self.user_id_is_display and display_name) or str(feed_id))
+
 
 @dataclass(frozen=True, slots=True)
 class LiveStream:
@@ -90,10 +94,9 @@ class JanusRoster:
     def _enter(self, feed: Feed) -> _Presence:
         # A feed may leave and come back under its id; each presence is a participant of its own.
         self._joins += 1
-        user_id = feed.display_name if self._naming.user_id_is_display else ""
         participant = Participant(
             participant_id=ParticipantId(f"{self._joins}:{feed.feed_id}"),
-            user_id=UserId(user_id or str(feed.feed_id)),
+            user_id=self._naming.user_id(feed.feed_id, feed.display_name),
             display_name=feed.display_name or str(feed.feed_id),
         )
         presence = self._present[feed.feed_id] = _Presence(feed, participant, {})

@@ -14,7 +14,7 @@ from worker.core.layout.geometry import Size
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
 from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatistics
-from worker.rooms.backoff import Backoff
+from worker.core.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.handover import Handover
 from worker.rooms.ice import IceSettings

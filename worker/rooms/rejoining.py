@@ -8,7 +8,7 @@ import aiohttp
 
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
-from worker.rooms.backoff import Backoff
+from worker.core.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
 from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatistics
 from worker.rooms.attention import Attention
-from worker.rooms.backoff import Backoff
+from worker.core.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.handover import Handover
 from worker.rooms.handshakes import Handshakes

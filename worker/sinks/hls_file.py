@@ -6,6 +6,7 @@ a crash it is known what is there; the store's playlist lists what is stored.
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from worker.ports import (
     StoredObject,
     StreamKind,
 )
-from worker.sinks.open_file import OpenFiles, size_of
+from worker.sinks.open_file import SYNC_EVERY_S, OpenFiles, size_of, sync
 from worker.sinks.playlist import (
     CONTENT_TYPE,
     SEGMENT_CONTENT_TYPE,
@@ -106,6 +107,7 @@ class HlsFile:
         self._count = 0
         self._reached = 0
         """Samples: up to where packets were given to the muxer."""
+        self._synced_s = 0.0
         self._is_closed = False
         self._size = 0
         """Of the segments that are closed."""
@@ -145,6 +147,9 @@ class HlsFile:
                 self._look()
             if packet.kind is self._leading:
                 self._reached = max(self._reached, self._samples(packet.pts + packet.duration))
+        if self._segment is not None and self.written_s >= self._synced_s + SYNC_EVERY_S:
+            self._synced_s = self.written_s
+            sync(self._segment.path)
 
     def close(self, length_s: float) -> None:
         """Close the last segment. Raises `DestinationError`."""
@@ -220,6 +225,7 @@ class HlsFile:
             self._segment = None
             self._size += segment.size
             segment.samples = max(1, end_sample - segment.start)
+        sync(segment.path)
         self._keep(entry(self._described(segment, segment.path.name)), "a")
 
     def _look(self) -> None:
@@ -227,10 +233,12 @@ class HlsFile:
             self._segment.size = size_of(self._segment.path)
 
     def _keep(self, text: str, mode: str) -> None:
-        """Add to the playlist in the spool."""
+        """Add to the playlist in the spool, on the disk: the segment may leave the spool next."""
         try:
             with self._local.open(mode, encoding="utf-8") as playlist:
                 playlist.write(text)
+                playlist.flush()
+                os.fsync(playlist.fileno())
         except OSError as exc:
             raise DestinationError(f"{self._local.name} cannot be written: {exc.strerror}") from exc
 

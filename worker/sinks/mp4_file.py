@@ -16,7 +16,7 @@ from worker.ports import (
     StoredObject,
     StreamKind,
 )
-from worker.sinks.open_file import OpenFiles, size_of
+from worker.sinks.open_file import SYNC_EVERY_S, OpenFiles, size_of, sync
 
 CONTENT_TYPE = "video/mp4"
 
@@ -57,6 +57,7 @@ class Mp4File:
         """Where the last packet given to the muxer begins."""
         self._size = 0
         self._written_s = 0.0
+        self._synced_s = 0.0
 
     @property
     def size(self) -> int:
@@ -67,7 +68,10 @@ class Mp4File:
         return self._written_s
 
     def write(self, packets: Sequence[EncodedPacket]) -> None:
-        """Raises `DestinationError`; the file then ends with its last whole fragment."""
+        """Raises `DestinationError`; the file then ends with its last whole fragment.
+
+        Every two seconds it waits for the disk.
+        """
         assert self._muxer is not None
         try:
             for packet in packets:
@@ -79,6 +83,9 @@ class Mp4File:
             self._muxer = None
             self._look()
             raise
+        if self._written_s >= self._synced_s + SYNC_EVERY_S:
+            self._synced_s = self._written_s
+            sync(self._path)
 
     def close(self, length_s: float) -> None:
         """Make an ordinary MP4 of it; one that failed stays as it is. Raises `DestinationError`."""

@@ -17,7 +17,7 @@ from worker.media.flv import FlvMuxer
 from worker.net.dial import Dialer
 from worker.ports import Clock, PacketSource, Program, SinkReport, StreamKind
 from worker.sinks.rtmp_backoff import Backoff
-from worker.sinks.rtmp_link import rtmp_link
+from worker.sinks.rtmp_link import AddressForbidden, rtmp_link
 from worker.sinks.rtmp_progress import Flow
 from worker.sinks.rtmp_push import PushCounters, RtmpPush
 from worker.sinks.rtmp_queue import GroupQueue
@@ -39,6 +39,8 @@ class PushState(Enum):
     """Connected, but the server does not take what it is sent."""
     WAITING = "waiting"
     """For the next attempt."""
+    REFUSED = "refused"
+    """For good: nobody may be called at this address."""
     ENDED = "ended"
 
 
@@ -51,7 +53,7 @@ class PushStatus:
 
 
 class RtmpSink:
-    """`ports.Sink` for one URL. Ends with its packets; no server makes it fail before."""
+    """`ports.Sink` for one URL. No server makes it end before its packets do."""
 
     def __init__(
         self,
@@ -108,7 +110,8 @@ class RtmpSink:
     async def run(self, program: Program, packets: PacketSource) -> None:
         """Push until *packets* ends and what was sent has arrived, or five seconds more.
 
-        A server that cannot be had is tried again and again; it is never an error here.
+        A server that cannot be had is tried again and again, an address that may not be called
+        is not; neither is an error here, both are in the report.
         """
         muxer = FlvMuxer(program)
         streams = {StreamKind.VIDEO: program.video, StreamKind.AUDIO: program.audio}
@@ -123,7 +126,8 @@ class RtmpSink:
                 await self._drain(pushing)
                 pushing.cancel()
         finally:
-            self._enter(PushState.ENDED, self._status.reason)
+            if self._status.state is not PushState.REFUSED:
+                self._enter(PushState.ENDED, self._status.reason)
 
     async def _drain(self, pushing: asyncio.Task[None]) -> None:
         """Let what is on its way arrive; nobody waits for a server that was not there."""
@@ -133,7 +137,7 @@ class RtmpSink:
                 self._enter(self._status.state, "the last pictures did not arrive")
 
     async def _push(self, program: Program, muxer: FlvMuxer) -> None:
-        """Connect and send, again and again, until the queue is over."""
+        """Connect and send, again and again, until the queue is over or nobody may be called."""
         window_bytes = _window_bytes(program)
         while not self._queue.is_over:
             live_since_ns: int | None = None
@@ -156,11 +160,16 @@ class RtmpSink:
                         on_flow=self._flows,
                         want_keyframe=self._want_keyframe,
                     ).run()
+            except AddressForbidden as exc:
+                self._enter(PushState.REFUSED, str(exc))
+                return
             except DestinationError as exc:
                 lived_ns = None
                 if live_since_ns is not None:
                     lived_ns = self._clock.now_ns() - live_since_ns
                 self._enter(PushState.WAITING, str(exc))
+                if self._queue.is_closed:
+                    return  # nobody watches the last seconds of a stream that is over
                 # A refusal is not final here: keys are corrected, streams are freed, while the
                 # job goes on. It is only asked about more seldom.
                 wait_s = self._backoff.failed(refused=not exc.retryable, lived_ns=lived_ns)

@@ -22,6 +22,10 @@ ANSWER_S = 5.0
 CLOSE_S = 1.0
 
 
+class AddressForbidden(DestinationRefused):
+    """The address is one that the worker may not call, whatever its server would say."""
+
+
 class RtmpLink(asyncio.Protocol):
     """Feeds a session from a socket and writes what it answers."""
 
@@ -121,7 +125,11 @@ class RtmpLink(asyncio.Protocol):
 async def rtmp_link(
     target: RtmpTarget, dialer: Dialer, tls: ssl.SSLContext, *, window_bytes: int
 ) -> AsyncIterator[RtmpLink]:
-    """A connection that is live. Raises `DestinationError`; left, it is cut off."""
+    """A connection that is live; left, it is cut off.
+
+    Raises `DestinationError`: `AddressForbidden` when nobody was called, `DestinationRefused` when
+    the server said no.
+    """
     session = PublishSession(target, nonce=os.urandom(NONCE_BYTES), window_bytes=window_bytes)
     link = RtmpLink(session)
     try:
@@ -135,7 +143,10 @@ async def rtmp_link(
 async def _connect(link: RtmpLink, target: RtmpTarget, dialer: Dialer, tls: ssl.SSLContext) -> None:
     try:
         async with asyncio.timeout(ANSWER_S):
-            connection = await dialer.connect(target.host, target.port)
+            try:
+                connection = await dialer.connect(target.host, target.port)
+            except DestinationRefused as exc:
+                raise AddressForbidden(str(exc)) from exc
             await _start(link, connection, target, tls)
     except TimeoutError:
         raise DestinationError("the server did not answer") from None

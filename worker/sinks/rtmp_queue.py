@@ -42,6 +42,11 @@ class GroupQueue:
         return len(self._pictures) + len(self._sound)
 
     @property
+    def is_closed(self) -> bool:
+        """Nothing will come."""
+        return self._is_closed
+
+    @property
     def is_over(self) -> bool:
         """Nothing is left and nothing will come."""
         return self._is_closed and not self

@@ -25,7 +25,7 @@ from worker.storage.journal import Journal
 from worker.storage.keys import checked
 from worker.storage.ledger import StoredSegment
 from worker.storage.parcel import SpoolParcel
-from worker.storage.retry import Retry
+from worker.storage.retry import Patience, Retry
 
 log = logging.getLogger(__name__)
 
@@ -163,15 +163,20 @@ class AnnouncedEvents:
 
 @asynccontextmanager
 async def open_courier(
-    store: Store, directory: Path, *, clock: Clock, random: Random
+    store: Store,
+    directory: Path,
+    *,
+    clock: Clock,
+    random: Random,
+    patience: Patience | None = None,
 ) -> AsyncIterator[SpoolCourier]:
     """A courier for files in *directory*; what is still on its way on leaving stays there.
 
-    The store is looked at once, in the background.
+    The store is looked at once, in the background. Without *patience* it is asked for ever.
     """
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
-        carrier = Carrier(store, clock, Retry(clock, random), group)
+        carrier = Carrier(store, clock, Retry(clock, random, patience), group)
         courier = SpoolCourier(carrier, directory)
         carrier.spawn("courier:check", courier.check())
         try:

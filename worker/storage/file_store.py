@@ -158,6 +158,15 @@ class FileStore:
 
         return await self._run(key, parts)
 
+    async def last_part_unix_s(self, key: str, upload_id: str) -> float | None:
+        """When its newest part came; None without one."""
+
+        def look() -> float | None:
+            paths = self._upload(key, upload_id).glob("[0-9]*-*")
+            return max((path.stat().st_mtime for path in paths), default=None)
+
+        return await self._run(key, look)
+
     async def head(self, key: str) -> StoredObject | None:
         path = self._path(key)
 

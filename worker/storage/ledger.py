@@ -5,6 +5,7 @@ spool when they are stored; this is what is left of them.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def path_of(directory: Path, file: RecordedFile) -> Path:
 
 
 def note(directory: Path, file: RecordedFile, store: str, segment: StoredSegment) -> None:
-    """Add a segment. Raises `DestinationError`."""
+    """Add a segment, on the disk: its file goes next. Raises `DestinationError`."""
     path = path_of(directory, file)
     lines = [asdict(segment)]
     try:
@@ -47,6 +48,8 @@ def note(directory: Path, file: RecordedFile, store: str, segment: StoredSegment
             lines.insert(0, {"file": asdict(file), "store": store})
         with path.open("a", encoding="utf-8") as ledger:
             ledger.write("".join(f"{json.dumps(line)}\n" for line in lines))
+            ledger.flush()
+            os.fsync(ledger.fileno())
     except OSError as exc:
         raise DestinationError(f"{path.name} cannot be written: {exc.strerror}") from exc
 

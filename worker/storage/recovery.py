@@ -6,9 +6,9 @@ is stored, and the journal goes after that: a crash in between announces it twic
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -20,6 +20,7 @@ from worker.storage import journal as journals
 from worker.storage.courier import AnnouncedEvents, SpoolCourier, open_courier
 from worker.storage.hls_recovery import SegmentedRecording, segmented_recordings
 from worker.storage.journal import Journal
+from worker.storage.retry import Patience
 from worker.storage.salvage import salvage_upload
 from worker.storage.spool import JobSpool
 
@@ -64,11 +65,12 @@ async def recover_job(
     *,
     clock: Clock,
     random: Random,
+    patience: Patience | None = None,
 ) -> list[Recovered]:
     """Deliver and announce everything in one folder whose worker is dead.
 
-    Before anything new is written to it. A store that does not answer is asked for ever; cancel
-    it to give up.
+    Before anything new is written to it. Without *patience* a store that does not answer is asked
+    for ever; cancel it to give up.
     """
     kept, recovered = _journals(job.directory)
     addresses = {journal.store for _, journal in kept}
@@ -87,7 +89,9 @@ async def recover_job(
                 try:
                     async with (
                         store_for(address) as store,
-                        open_courier(store, job.directory, clock=clock, random=random) as courier,
+                        open_courier(
+                            store, job.directory, clock=clock, random=random, patience=patience
+                        ) as courier,
                     ):
                         work = _Work(
                             store, courier, AnnouncedEvents(events, courier), finish, thread
@@ -104,6 +108,31 @@ async def recover_job(
         thread.shutdown(wait=False)
     _sweep(job.directory)
     return recovered
+
+
+def stores_of(directory: Path) -> frozenset[str]:
+    """Addresses of the stores that a job's files wait for; what cannot be read counts for nothing.
+
+    May be asked while somebody works in the folder.
+    """
+    addresses: set[str] = set()
+    for path in directory.glob("*"):
+        with suppress(DestinationError):
+            if path.name.endswith(journals.SUFFIX):
+                addresses.add(journals.read(path).store)
+            elif path.name.endswith(ledger.SUFFIX):
+                addresses.add(ledger.read(path).store)
+    return frozenset(addresses)
+
+
+def known_uploads(directories: Iterable[Path]) -> frozenset[str]:
+    """Ids of uploads that are noted in folders of jobs, living ones too."""
+    found: set[str] = set()
+    for directory in directories:
+        for path in directory.glob(f"*{journals.SUFFIX}"):
+            with suppress(DestinationError):
+                found.add(journals.read(path).upload_id or "")
+    return frozenset(found)
 
 
 def _sweep(directory: Path) -> None:

@@ -30,6 +30,7 @@ CHECK_WITHIN_S = 4.5
 CONNECT_WITHIN_S = 5.0
 _JOINING_S = 0.05
 """More patience for each part that a store has to put together."""
+_PROBE = b"mixworker"
 _UNLESS_THERE = {"IfNoneMatch": "*"}
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class S3Store:
         self._is_conditional: bool | None = None
         """Whether the store keeps an object that is there (`If-None-Match`); None: not known."""
         self._has_md5_etags = False
+        self._probe = f"{settings.check_prefix}{HIDDEN}check-{secrets.token_hex(8)}"
         self._probing = asyncio.Lock()
 
     @classmethod
@@ -93,8 +95,12 @@ class S3Store:
 
     async def check(self) -> None:
         try:
-            async with asyncio.timeout(CHECK_WITHIN_S):
-                await self._probe()
+            async with asyncio.timeout(CHECK_WITHIN_S), self._probing:
+                is_conditional = await self._learn()
+                if await self._head(self._probe) is None:
+                    raise DestinationRefused(f"{self.address}: what was written can't be found")
+                await self._delete(self._probe)
+                self._is_conditional = is_conditional
         except TimeoutError:
             raise DestinationError(f"{self.address}: no answer within 5 s") from None
 
@@ -188,6 +194,15 @@ class S3Store:
             }
 
     async def parts(self, key: str, upload_id: str) -> Sequence[StoredPart]:
+        found = await self._parts(key, upload_id)
+        return [part for _, (_, part) in sorted(found.items())]
+
+    async def last_part_unix_s(self, key: str, upload_id: str) -> float | None:
+        """When its newest part came, by the store's clock; None without one."""
+        found = await self._parts(key, upload_id)
+        return max((changed.timestamp() for changed, _ in found.values()), default=None)
+
+    async def _parts(self, key: str, upload_id: str) -> dict[int, tuple[datetime, StoredPart]]:
         # Some stores list a part that was replaced beside the one that replaced it.
         found: dict[int, tuple[datetime, StoredPart]] = {}
         markers: dict[str, Any] = {}
@@ -208,7 +223,7 @@ class S3Store:
                     part = StoredPart(number, each["Size"], each["ETag"].strip('"'))
                     found[number] = (changed, part)
             if not page.get("IsTruncated"):
-                return [part for _, (_, part) in sorted(found.items())]
+                return found
             markers = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
     async def head(self, key: str) -> StoredObject | None:
@@ -255,7 +270,9 @@ class S3Store:
         """What keeps the next write from replacing something. Raises `KeyTaken`."""
         async with self._probing:
             if self._is_conditional is None:
-                await self._probe()
+                is_conditional = await self._learn()
+                await self._delete(self._probe)
+                self._is_conditional = is_conditional
         if self._is_conditional:
             return dict(_UNLESS_THERE)
         # The best there is: names of recordings are made to be used once.
@@ -263,30 +280,26 @@ class S3Store:
             raise KeyTaken(f"{key}: there is such an object already")
         return {}
 
-    async def _probe(self) -> None:
-        """Write, look at and remove an object; learn what the store can do."""
-        key = f"{self._settings.check_prefix}{HIDDEN}check-{secrets.token_hex(8)}"
-        data, content_type = b"mixworker", "text/plain"
-        try:
-            first = await self._put(key, data, content_type, _UNLESS_THERE)
-            is_conditional = await self._keeps(key, data)
-        except NotImplementedByStore:
-            first = await self._put(key, data, content_type, {})
-            is_conditional = False
-        if await self._head(key) is None:
-            raise DestinationRefused(f"{self.address}: what was written can't be found")
-        await self._delete(key)
-        self._has_md5_etags = first.etag == hashlib.md5(data, usedforsecurity=False).hexdigest()
-        if self._is_conditional is not is_conditional and not is_conditional:
-            log.warning("store may overwrite objects", extra={"store": self.address})
-        self._is_conditional = is_conditional
+    async def _learn(self) -> bool:
+        """Write an object twice, to see whether the store keeps what is there.
 
-    async def _keeps(self, key: str, data: bytes) -> bool:
+        Any request may fail: then it lies there still when this is called again.
+        """
         try:
-            await self._put(key, data, "text/plain", _UNLESS_THERE)
+            await self._put_probe(_UNLESS_THERE)
+            await self._put_probe(_UNLESS_THERE)
         except KeyTaken:
             return True
+        except NotImplementedByStore:
+            await self._put_probe({})
+        if self._is_conditional is not False:
+            log.warning("store may overwrite objects", extra={"store": self.address})
         return False
+
+    async def _put_probe(self, condition: dict[str, Any]) -> None:
+        md5 = hashlib.md5(_PROBE, usedforsecurity=False).hexdigest()
+        stored = await self._put(self._probe, _PROBE, "text/plain", condition)
+        self._has_md5_etags = stored.etag == md5
 
     async def _head(self, key: str) -> StoredObject | None:
         async def head() -> StoredObject | None:

@@ -8,7 +8,6 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,8 +40,11 @@ class JobSpool:
         self.release()
 
     def release(self) -> None:
-        """Let go; a folder in which nothing is left is removed."""
-        if all(path.name == _LOCK for path in self.directory.iterdir()):
+        """Let go; a folder in which nothing is left is removed.
+
+        Hidden are the lock, and what a crash has left of something that was written anew.
+        """
+        if all(path.name.startswith(".") for path in self.directory.iterdir()):
             shutil.rmtree(self.directory, ignore_errors=True)
         os.close(self._lock)
 
@@ -85,15 +87,19 @@ class Spool:
             raise DestinationError(f"job {job_id} is running already")
         return claimed
 
-    def orphans(self) -> Iterator[JobSpool]:
-        """Folders of jobs whose workers are dead, each claimed; release it before the next."""
+    def folders(self) -> list[Path]:
+        """Folders of all jobs, whoever has them."""
         if not self.root.is_dir():
-            return
-        for directory in sorted(path for path in self.root.iterdir() if path.is_dir()):
-            if _JOB_ID.fullmatch(directory.name) is not None:
-                claimed = _claimed(directory)
-                if claimed is not None:
-                    yield claimed
+            return []
+        return sorted(
+            path
+            for path in self.root.iterdir()
+            if path.is_dir() and _JOB_ID.fullmatch(path.name) is not None
+        )
+
+    def orphan(self, directory: Path) -> JobSpool | None:
+        """A folder, claimed, if its worker is dead."""
+        return _claimed(directory) if directory.is_dir() else None
 
 
 def _claimed(directory: Path) -> JobSpool | None:

@@ -14,14 +14,17 @@ from worker.errors import InvalidField
 MIN_TOKEN_CHARS = 16
 
 
-def check_exposure(host: str, token: str | None, *, allow_remote: bool) -> None:
+def check_exposure(
+    host: str, token: str | None, *, admin_token: str | None = None, allow_remote: bool
+) -> None:
     """Refuse to open a room to the network by accident.
 
     Raises `InvalidField` for a bind address beyond loopback unless that was asked for and a
     token protects it, and for a token that could be guessed.
     """
-    if token is not None and len(token) < MIN_TOKEN_CHARS:
-        raise InvalidField("token", f"must have at least {MIN_TOKEN_CHARS} characters")
+    for name, secret in (("token", token), ("admin_token", admin_token)):
+        if secret is not None and len(secret) < MIN_TOKEN_CHARS:
+            raise InvalidField(name, f"must have at least {MIN_TOKEN_CHARS} characters")
     if is_loopback(host):
         return
     if not allow_remote:
@@ -60,6 +63,19 @@ def is_same_origin(origin: str | None, host_header: str) -> bool:
     if not separator or scheme not in ("http", "https"):
         return False
     return authority == host_header.lower()
+
+
+def may_administer(
+    authorization: str | None, *, admin_token: str | None, join_token: str | None
+) -> bool:
+    """Whether an Authorization header lets its sender put people out.
+
+    Without any token the room is for this machine only, and so is this; a room with a token for
+    joining only has no administrators.
+    """
+    if admin_token is None:
+        return join_token is None
+    return bears(authorization, admin_token)
 
 
 def bears(authorization: str | None, token: str) -> bool:

@@ -5,7 +5,8 @@ who is there and passes their signals on.
 """
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from worker.core.identity import UserId
@@ -27,6 +28,8 @@ MAX_ROOMS = 64
 MAX_PARTICIPANTS = 100
 MAX_RECORDERS = 16
 """Counted apart from the participants, so that a full room can still be recorded."""
+MAX_REMOVED = 256
+"""So many who were put out are remembered; of more the oldest are forgotten."""
 _LIMITS = {Role.PUBLISHER: MAX_PARTICIPANTS, Role.SUBSCRIBER: MAX_RECORDERS}
 
 
@@ -72,12 +75,19 @@ class Lobby:
         self._room_of: dict[PeerId, str] = {}
         self._away: dict[PeerId, None] = {}
         """Whose connection has vanished, the longest away first."""
+        self._removed: deque[str] = deque(maxlen=MAX_REMOVED)
+        """By what those who were put out could have come back."""
 
     def former(self, join: Join) -> PeerId | None:
-        """The peer in whose place *join* may go on. Raises `RoomRefused` for a wrong token."""
+        """The peer in whose place *join* may go on.
+
+        Raises `RoomRefused` for a wrong token, and for who was put out and has not noticed.
+        """
         self._check_token(join)
         if not join.resume:
             return None
+        if any(_same(join.resume, removed) for removed in self._removed):
+            raise RoomRefused("resume: you were removed from the room")
         for peer in self._rooms.get(join.room, {}).values():
             if peer.resume is not None and _same(join.resume, peer.resume):
                 is_same = peer.user_id == join.user_id and peer.role is join.role
@@ -166,6 +176,21 @@ class Lobby:
             _left(publishers, peer_id),
             _recorders(tuple(room), room.values()),
         ]
+
+    def users(self, room: str, user_ids: Collection[UserId] | None = None) -> Sequence[PeerId]:
+        """Every presence of *user_ids*, by default of everybody. Recorders are nobody's users."""
+        return [
+            peer.peer_id
+            for peer in self._rooms.get(room, {}).values()
+            if peer.role is Role.PUBLISHER and (user_ids is None or peer.user_id in user_ids)
+        ]
+
+    def remove(self, peer_id: PeerId) -> Sequence[Delivery]:
+        """Put *peer_id* out. It may come back, but not into its place as if nothing had been."""
+        resume = self._room(peer_id)[peer_id].resume
+        if resume is not None:
+            self._removed.append(resume)
+        return self.leave(peer_id)
 
     def listing(self) -> Json:
         """Who is where; of a user who is in a room more than once the newest presence."""

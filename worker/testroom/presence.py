@@ -85,6 +85,7 @@ class Presence:
         self._outbox: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING_MESSAGES)
         self._sessions: dict[tuple[str, str], tuple[Subscription, asyncio.Task[None]]] = {}
         self._served = 0
+        self._is_removed = False
 
     @property
     def subscriptions(self) -> list[Subscription]:
@@ -122,7 +123,7 @@ class Presence:
     # --- signalling -------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Stay in the room until cancelled. Raises `RoomRefused` when the room says no.
+        """Stay in the room until cancelled, or put out. Raises `RoomRefused` when it says no.
 
         When the connection is lost the subscribers are served on, while we join again.
         """
@@ -150,6 +151,9 @@ class Presence:
             except RoomRefused:
                 raise
             except (aiohttp.ClientError, OSError, TimeoutError, RoomError) as exc:
+                if self._is_removed:
+                    log.info("removed from the room", extra={"user": self._user_id})
+                    return
                 log.warning(
                     "room lost, joining again",
                     extra={"user": self._user_id, "reason": without_address(exc)},
@@ -197,6 +201,8 @@ class Presence:
             case {"type": "left", "id": str(peer_id)}:
                 for key in [key for key in self._sessions if key[0] == peer_id]:
                     self._hang_up(key)
+            case {"type": "removed"}:
+                self._is_removed = True  # and the end of the connection is next
             case _:
                 pass  # who else is here is of no interest to a publisher
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import NewType, NoReturn
 
 from worker.core.identity import Kind, Source, UserId
@@ -19,6 +19,7 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_TRACKS = 64
 MAX_NAME_CHARS = 64
 MAX_TOKEN_CHARS = 256
+MAX_REMOVED_AT_ONCE = 1000
 NEW_PLACE = ""
 """What stands for `Join.resume` in the first join of somebody who may want to come back."""
 
@@ -48,6 +49,13 @@ class Role(Enum):
 
 
 _ROLES = {role.value: role for role in Role}
+
+
+class Removal(IntEnum):
+    """Why somebody is put out, as clients of the API are told (API reference 3.7)."""
+
+    REMOVED = 9
+    DISMISSED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,21 @@ def parse(text: str) -> Message:
         case "ping":
             return Ping()
     raise InvalidField("type", "must be join, tracks, signal or ping")
+
+
+def parse_user_ids(text: str) -> frozenset[UserId]:
+    """Whom an administrator removes, `{"user_ids": []}`. Raises `InvalidField`."""
+    listed = _document(text).get("user_ids")
+    if not isinstance(listed, list) or len(listed) > MAX_REMOVED_AT_ONCE:
+        raise InvalidField("user_ids", f"must be a list of at most {MAX_REMOVED_AT_ONCE}")
+    if not all(isinstance(user_id, str) for user_id in listed):
+        raise InvalidField("user_ids", "must be text, each")
+    return frozenset(map(UserId, listed))
+
+
+def encode_removal(removal: Removal) -> str:
+    """What somebody is told who is put out; the connection's end follows."""
+    return encode({"type": "removed", "code": removal.value})
 
 
 def encode(message: Json) -> str:

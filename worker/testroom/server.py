@@ -1,5 +1,7 @@
 """The test room's server: the page, signalling at /ws, who is there at /rooms.
 
+An administrator may `DELETE /rooms/{room}` and `POST /rooms/{room}/remove` {"user_ids": []}.
+
 For local use and tests. Media goes straight from browser to browser (and to the recorder), so
 the server carries names and SDP only. It listens on loopback unless told otherwise.
 """
@@ -18,7 +20,13 @@ from pathlib import PurePath
 from aiohttp import WSCloseCode, hdrs, web
 
 from worker.errors import InternalError, InvalidField, RoomError, RoomRefused
-from worker.testroom.access import bears, check_exposure, is_local_name, is_same_origin
+from worker.testroom.access import (
+    bears,
+    check_exposure,
+    is_local_name,
+    is_same_origin,
+    may_administer,
+)
 from worker.testroom.connection import receive_join, receive_messages, refuse
 from worker.testroom.lobby import Delivery, Lobby
 from worker.testroom.protocol import (
@@ -28,8 +36,11 @@ from worker.testroom.protocol import (
     PeerId,
     Ping,
     Publish,
+    Removal,
     Signal,
     encode,
+    encode_removal,
+    parse_user_ids,
 )
 from worker.testroom.seat import Seat
 
@@ -84,20 +95,24 @@ async def serve_room(
     port: int = 0,
     *,
     token: str | None = None,
+    admin_token: str | None = None,
     allow_remote: bool = False,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RoomAddress]:
     """Serve the test room until the context is left; port 0 takes any free one.
 
     Beyond loopback both *allow_remote* and a *token* of at least 16 characters are required;
-    browsers there give camera and microphone only to an https page, hence *tls*.
+    browsers there give camera and microphone only to an https page, hence *tls*. Who bears
+    *admin_token* may put people out.
     Raises `InvalidField` when the exposure is not allowed, `RoomError` when the port is taken.
     """
-    check_exposure(host, token, allow_remote=allow_remote)
+    check_exposure(host, token, admin_token=admin_token, allow_remote=allow_remote)
     # The name would be bound twice, for IPv4 and IPv6, and port 0 then means two ports.
     bind = "127.0.0.1" if host.lower() == "localhost" else host
     runner = web.AppRunner(
-        room_application(token=token), access_log=None, shutdown_timeout=CLOSING_S
+        room_application(token=token, admin_token=admin_token),
+        access_log=None,
+        shutdown_timeout=CLOSING_S,
     )
     await runner.setup()
     try:
@@ -113,12 +128,16 @@ async def serve_room(
         await runner.cleanup()
 
 
-def room_application(*, token: str | None = None) -> web.Application:
+def room_application(
+    *, token: str | None = None, admin_token: str | None = None
+) -> web.Application:
     """The server as an aiohttp application, for `serve_room` and for tests."""
-    server = RoomServer(token=token)
+    server = RoomServer(token=token, admin_token=admin_token)
     application = web.Application(middlewares=[server.guard], client_max_size=64 * 1024)
     application.router.add_get("/ws", server.signalling)
     application.router.add_get("/rooms", server.rooms)
+    application.router.add_delete("/rooms/{room}", server.dismiss)
+    application.router.add_post("/rooms/{room}/remove", server.remove)
     application.router.add_get("/healthz", server.health)
     application.router.add_get("/", server.page)
     application.router.add_get("/page/{name}", server.page)
@@ -129,8 +148,9 @@ def room_application(*, token: str | None = None) -> web.Application:
 class RoomServer:
     """HTTP and WebSocket handlers around one `Lobby`."""
 
-    def __init__(self, *, token: str | None = None) -> None:
+    def __init__(self, *, token: str | None = None, admin_token: str | None = None) -> None:
         self._token = token
+        self._admin_token = admin_token
         self._lobby = Lobby(token=token)
         self._seats: dict[PeerId, Seat] = {}
         self._sockets: set[web.WebSocketResponse] = set()
@@ -165,6 +185,25 @@ class RoomServer:
             return _problem(HTTPStatus.UNAUTHORIZED, "Authorization: bearer token required")
         return _json(self._lobby.listing())
 
+    async def dismiss(self, request: web.Request) -> web.StreamResponse:
+        """Put everybody out; recorders stay and find themselves alone."""
+        self._check_administrator(request)
+        present = self._lobby.users(request.match_info["room"])
+        if not present:
+            return _problem(HTTPStatus.NOT_FOUND, "nobody is in a room of that name")
+        self._put_out(present, Removal.DISMISSED)
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def remove(self, request: web.Request) -> web.StreamResponse:
+        """Put some users out; those who are not there do not matter."""
+        self._check_administrator(request)
+        try:
+            user_ids = parse_user_ids(await request.text())
+        except (InvalidField, UnicodeDecodeError) as exc:
+            return _problem(HTTPStatus.BAD_REQUEST, str(exc))
+        self._put_out(self._lobby.users(request.match_info["room"], user_ids), Removal.REMOVED)
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
     async def signalling(self, request: web.Request) -> web.StreamResponse:
         """One peer, from its join to its leaving."""
         if not is_same_origin(request.headers.get(hdrs.ORIGIN), request.host):
@@ -193,7 +232,9 @@ class RoomServer:
             seat.forget_expiry()
         async with asyncio.TaskGroup() as group:
             for socket in self._sockets:
-                group.create_task(_close(socket), name="hang-up")
+                group.create_task(
+                    _close(socket, WSCloseCode.GOING_AWAY, b"server is stopping"), name="hang-up"
+                )
 
     async def _accompany(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         try:
@@ -211,20 +252,27 @@ class RoomServer:
         said_goodbye = False
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(seat.outbox.run(socket), name=f"send:{peer_id}")
+                group.create_task(self._send(peer_id, seat, socket), name=f"send:{peer_id}")
                 said_goodbye = await receive_messages(
                     socket, lambda m: self._handle(peer_id, m), seat.outbox.put
                 )
                 seat.outbox.close()
         finally:
             seat.free()
-            if said_goodbye or not seat.is_kept:
+            if self._seats.get(peer_id) is not seat:
+                pass  # was put out: the others know
+            elif said_goodbye or not seat.is_kept:
                 self._leave(peer_id)
             else:
                 self._lobby.vanish(peer_id)
                 seat.keep()
                 log.info("vanished", extra={"room": join.room, "peer": peer_id})
         await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+
+    async def _send(self, peer_id: PeerId, seat: Seat, socket: web.WebSocketResponse) -> None:
+        await seat.outbox.run(socket)
+        if self._seats.get(peer_id) is not seat:  # put out, and told so
+            await _close(socket, WSCloseCode.POLICY_VIOLATION, b"removed")
 
     async def _take_seat(self, join: Join, hang_up: Callable[[], None]) -> tuple[PeerId, Seat]:
         """The place of somebody who comes back, or a new one. Raises `RoomRefused`."""
@@ -255,7 +303,27 @@ class RoomServer:
         self._deliver(self._lobby.leave(peer_id))
         log.info("left", extra={"peer": peer_id})
 
+    def _put_out(self, peer_ids: Iterable[PeerId], removal: Removal) -> None:
+        for peer_id in peer_ids:
+            seat = self._seats.pop(peer_id)
+            seat.forget_expiry()
+            seat.outbox.put(encode_removal(removal))
+            seat.outbox.close()
+            self._deliver(self._lobby.remove(peer_id))
+            log.info("put out", extra={"peer": peer_id, "reason": removal.name})
+
+    def _check_administrator(self, request: web.Request) -> None:
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
+        if not is_same_origin(request.headers.get(hdrs.ORIGIN), request.host) or not may_administer(
+            authorization, admin_token=self._admin_token, join_token=self._token
+        ):
+            raise web.HTTPForbidden(
+                reason="Authorization: bearer token of an administrator required"
+            )
+
     def _handle(self, peer_id: PeerId, message: Message) -> None:
+        if peer_id not in self._seats:
+            return  # on its way when its sender was put out
         match message:
             case Signal():
                 self._deliver(self._lobby.relay(peer_id, message))
@@ -297,9 +365,9 @@ def _abort(request: web.Request) -> None:
         request.transport.abort()
 
 
-async def _close(socket: web.WebSocketResponse) -> None:
+async def _close(socket: web.WebSocketResponse, code: WSCloseCode, message: bytes) -> None:
     try:
         async with asyncio.timeout(CLOSING_S):
-            await socket.close(code=WSCloseCode.GOING_AWAY, message=b"server is stopping")
+            await socket.close(code=code, message=message)
     except TimeoutError:
         pass  # it does not read; aiohttp drops the connection when the runner is cleaned up

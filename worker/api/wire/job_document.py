@@ -8,7 +8,7 @@ from uuid import uuid4
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
-from worker.api.wire.addresses import directory, file_name, room_url
+from worker.api.wire.addresses import callback_url, directory, file_name, room_url
 from worker.api.wire.mix_param import Id, MixParam, WireModel
 from worker.api.wire.mix_spec import mix_spec
 from worker.api.wire.record import (
@@ -21,20 +21,25 @@ from worker.api.wire.record import (
 )
 from worker.api.wire.refusal import read, refuse
 from worker.api.wire.strict_json import decode
+from worker.core.identity import UserId
 from worker.core.spec import (
     DEFAULT_APP_ID,
     SCREEN_PATTERN,
     AudioSpec,
+    ControlSpec,
     JanusSpec,
     JobSpec,
     RehearsalSpec,
     RoomSpec,
     TestRoomSpec,
 )
-from worker.errors import InvalidField
+from worker.errors import Fault, InvalidField
 
 MAX_DURATION_S = 12 * 3600
 MAX_ROOM_NUMBER = (1 << 53) - 1
+MAX_HEARD_USERS = 25
+MAX_ATTEMPTS = 1_000_000
+_TOKEN_PATTERN = "^[0-9a-f]{64}$"
 
 RoomName = Annotated[str, Field(min_length=1, max_length=128)]
 Secret = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -94,6 +99,18 @@ class Audio(WireModel):
     levelling: bool = True
     """Moves voices toward target_lufs, slowly."""
     target_lufs: Annotated[float, Field(ge=-40, le=-5)] = -16.0
+    users: Annotated[list[Id], Field(max_length=MAX_HEARD_USERS)] | None = None
+    """Who may be heard; default: everybody. An empty list: silence."""
+
+
+class Control(WireModel):
+    """The control plane that started the worker."""
+
+    url: str
+    """http:// or https:// address; receives what happens, and gives orders."""
+    token: Annotated[str, Field(pattern=_TOKEN_PATTERN)]
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)]
+    """Number of this worker among those of the job."""
 
 
 class JobDocument(WireModel):
@@ -122,6 +139,8 @@ class JobDocument(WireModel):
     say for record.obs_addr."""
     publish_param: PublishParam | None = None
     callback: Callback | None = None
+    control: Control | None = None
+    """In place of callback: tells the control plane, which has callbacks of its own."""
 
 
 class _Untitled(GenerateJsonSchema):
@@ -164,14 +183,21 @@ def _job_spec(document: JobDocument) -> JobSpec:
     app_id = document.app_id or (rule and rule.app_id) or DEFAULT_APP_ID
     stream_name = document.stream_name or job_id
     if document.store is not None and rule is None:
-        raise InvalidField("store", "is only of use with record")
+        raise InvalidField("store", "is only of use with record", Fault.COMBINATION)
+    if document.control is not None and document.callback is not None:
+        raise InvalidField("callback", "is the control plane's business", Fault.COMBINATION)
+    heard = document.audio.users
     return JobSpec(
         job_id=job_id,
         room=_room_spec(document.room),
         mix=mix_spec(document.mix_param),
         directory=read("output.directory", directory, document.output.directory),
         name=job_id if name is None else read("output.name", file_name, name),
-        audio=AudioSpec(document.audio.levelling, document.audio.target_lufs),
+        audio=AudioSpec(
+            document.audio.levelling,
+            document.audio.target_lufs,
+            users=None if heard is None else frozenset(map(UserId, heard)),
+        ),
         playout_delay_ms=document.playout_delay_ms,
         max_duration_s=document.max_duration_s,
         app_id=app_id,
@@ -181,7 +207,15 @@ def _job_spec(document: JobDocument) -> JobSpec:
         else record_rule(rule, app_id=app_id, stream_name=stream_name, store=document.store),
         rtmp_urls=rtmp_urls(document.publish_param),
         callback=callback_spec(document.callback),
+        control=_control_spec(document.control),
     )
+
+
+def _control_spec(control: Control | None) -> ControlSpec | None:
+    if control is None:
+        return None
+    url = read("control.url", callback_url, control.url)
+    return ControlSpec(url.rstrip("/"), control.token, control.attempt)
 
 
 def _room_spec(room: ServedRoom | JanusRoom | RehearsalRoom) -> RoomSpec:

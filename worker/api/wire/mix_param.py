@@ -6,7 +6,7 @@ decisions of its section 15. A key with null counts as absent; an unknown key is
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from worker.core.layout.gallery import MAX_USERS
 from worker.core.template import ALL_TEMPLATES, AUDIO_ONLY
@@ -16,7 +16,7 @@ MAX_ZORDER = 24
 MIN_IDLE_S, MAX_IDLE_S = 5, 43_200
 MAX_PANE_ID = 2**31 - 1
 
-_ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
+ID_PATTERN = "^[A-Za-z0-9_-]{1,64}$"
 _OPTIONAL_ID_PATTERN = "^[A-Za-z0-9_-]{0,64}$"
 
 
@@ -41,9 +41,9 @@ def _id_schema(pattern: str) -> WithJsonSchema:
 
 Id = Annotated[
     str,
-    Field(pattern=_ID_PATTERN),
+    Field(pattern=ID_PATTERN),
     BeforeValidator(_number_as_text),
-    _id_schema(_ID_PATTERN),
+    _id_schema(ID_PATTERN),
 ]
 """Room, user or job id, as the vendor documents them."""
 
@@ -82,7 +82,12 @@ IdleTime = Annotated[
     ),
 ]
 
-Position = Annotated[float, Field(ge=0, le=1)]
+Position = Annotated[
+    float,
+    Field(ge=0, le=1),
+    # Nobody wants to be told of -0.0.
+    AfterValidator(lambda value: value + 0.0),
+]
 Extent = Annotated[float, Field(gt=0, le=1)]
 VideoType = Literal["CAMERASTREAM", "SCREENSTREAM"]
 CropMode = Literal["KEEP_RATIO_PADDING", "KEEP_RATIO_CROP"]
@@ -123,12 +128,9 @@ class UserBackgroundImage(WireModel):
     """s3://bucket/object or file:///path"""
 
 
-class MixParam(WireModel):
-    """What to mix and how it shall look."""
+class MixLook(WireModel):
+    """What of a mix may change while it runs."""
 
-    room_id: Id
-    encode_template: TemplateName
-    """Size, frame rate and bitrate, as in 1280x720_30_1710; audio_only: no video."""
     max_idle_time: IdleTime = None
     """Seconds without a publisher after which the job ends; default 30, also for 0."""
     layout_template: LayoutTemplate | None = None
@@ -145,3 +147,20 @@ class MixParam(WireModel):
         Annotated[list[UserBackgroundImage], Field(max_length=MAX_USERS)] | None
     ) = None
     """Pictures for single users; of two for one user the last counts."""
+
+
+class MixParam(MixLook):
+    """What to mix and how it shall look."""
+
+    room_id: Id
+    encode_template: TemplateName
+    """Size, frame rate and bitrate, as in 1280x720_30_1710; audio_only: no video."""
+
+
+class MixChange(MixLook):
+    """The API's UpdateMixParam; what is left out stays as it is."""
+
+    room_id: Id | None = None
+    """May be repeated, not changed."""
+    encode_template: str | None = None
+    """May be repeated, not changed."""

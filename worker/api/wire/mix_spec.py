@@ -24,7 +24,7 @@ from worker.core.spec import (
     StagePolicy,
 )
 from worker.core.template import parse_template
-from worker.errors import InvalidField
+from worker.errors import Fault, InvalidField
 
 DEFAULT_MAX_IDLE_S = 30
 
@@ -33,9 +33,9 @@ EDGE_TOLERANCE = 1e-3
 
 _MIN_PANE_PX = 2
 
-_SOURCES = {"CAMERASTREAM": Source.CAMERA, "SCREENSTREAM": Source.SCREEN}
-_FITS = {"KEEP_RATIO_CROP": Fit.COVER, "KEEP_RATIO_PADDING": Fit.CONTAIN}
-_POLICIES = {"FIXED_USER": StagePolicy.FIXED_USER, "SHARED_SCREEN": StagePolicy.SHARED_SCREEN}
+SOURCES = {"CAMERASTREAM": Source.CAMERA, "SCREENSTREAM": Source.SCREEN}
+FITS = {"KEEP_RATIO_CROP": Fit.COVER, "KEEP_RATIO_PADDING": Fit.CONTAIN}
+POLICIES = {"FIXED_USER": StagePolicy.FIXED_USER, "SHARED_SCREEN": StagePolicy.SHARED_SCREEN}
 
 
 def mix_spec(param: MixParam, path: str = "mix_param") -> MixSpec:
@@ -59,7 +59,7 @@ def _layout(param: MixParam, canvas: Size, path: str) -> Layout:
     panes_path = f"{path}.layout_panes"
     match param.layout_template:
         case None:
-            raise InvalidField(f"{path}.layout_template", "is missing")
+            raise InvalidField(f"{path}.layout_template", "is missing", Fault.COMBINATION)
         case "nine_grids_view":
             return GalleryLayout()
         case "screen_share_left":
@@ -70,28 +70,40 @@ def _layout(param: MixParam, canvas: Size, path: str) -> Layout:
             return _custom(panes, canvas, panes_path)
 
 
+def stage_index(panes: Sequence[LayoutPane]) -> int:
+    """Which of *panes* is the stage: the first with a filling policy, else the first."""
+    marked = (index for index, pane in enumerate(panes) if pane.filling_policy is not None)
+    return next(marked, 0)
+
+
 def _screen_share(side: Side, panes: Sequence[LayoutPane], path: str) -> ScreenShareLayout:
-    """The stage as the pane with a filling policy says, else the first pane."""
     if len(panes) > MAX_STRIP_USERS + 1:
         raise InvalidField(path, f"has {len(panes)} entries, more than {MAX_STRIP_USERS + 1}")
     if not panes:
         return ScreenShareLayout(side)
-    stages = [index for index, pane in enumerate(panes) if pane.filling_policy is not None] or [0]
-    if len(stages) > 1:
-        raise InvalidField(f"{path}[{stages[1]}].filling_policy", "there is only one stage")
-    pane = panes[stages[0]]
+    index = stage_index(panes)
+    for other, pane in enumerate(panes[index + 1 :], index + 1):
+        if pane.filling_policy is not None:
+            raise InvalidField(
+                f"{path}[{other}].filling_policy", "there is only one stage", Fault.COMBINATION
+            )
+    pane = panes[index]
     user_id = UserId(pane.user_id) if pane.user_id else None
-    policy = _POLICIES[pane.filling_policy or ("FIXED_USER" if user_id else "SHARED_SCREEN")]
+    policy = POLICIES[pane.filling_policy or ("FIXED_USER" if user_id else "SHARED_SCREEN")]
     if policy is StagePolicy.SHARED_SCREEN:
         return ScreenShareLayout(side, policy, user_id, Source.SCREEN)
     if user_id is None:
-        raise InvalidField(f"{path}[{stages[0]}].user_id", "is missing, FIXED_USER needs it")
+        raise InvalidField(
+            f"{path}[{index}].user_id", "is missing, FIXED_USER needs it", Fault.COMBINATION
+        )
     return ScreenShareLayout(side, policy, user_id, _source(pane))
 
 
 def _custom(panes: Sequence[LayoutPane], canvas: Size, path: str) -> CustomLayout:
     if not panes:
-        raise InvalidField(path, "is missing, the custom layout needs at least one pane")
+        raise InvalidField(
+            path, "is missing, the custom layout needs at least one pane", Fault.COMBINATION
+        )
     read_panes: list[Pane] = []
     for index, wire in enumerate(panes):
         pane = _pane(wire, index, canvas, f"{path}[{index}]")
@@ -100,7 +112,9 @@ def _custom(panes: Sequence[LayoutPane], canvas: Size, path: str) -> CustomLayou
                 raise InvalidField(f"{path}[{index}].id", f"{pane.pane_id} is used twice")
             if (pane.user_id, pane.source) == (other.user_id, other.source):
                 raise InvalidField(
-                    f"{path}[{index}]", f"has the user and video type of pane {other.pane_id}"
+                    f"{path}[{index}]",
+                    f"has the user and video type of pane {other.pane_id}",
+                    Fault.COMBINATION,
                 )
         read_panes.append(pane)
     return CustomLayout(tuple(read_panes))
@@ -108,7 +122,7 @@ def _custom(panes: Sequence[LayoutPane], canvas: Size, path: str) -> CustomLayou
 
 def _pane(wire: LayoutPane, index: int, canvas: Size, path: str) -> Pane:
     if not wire.user_id:
-        raise InvalidField(f"{path}.user_id", "is missing")
+        raise InvalidField(f"{path}.user_id", "is missing", Fault.MISSING)
     x, width = _span(wire.x, wire.width, canvas.width, f"{path}.x", f"{path}.width")
     y, height = _span(wire.y, wire.height, canvas.height, f"{path}.y", f"{path}.height")
     return Pane(
@@ -120,7 +134,7 @@ def _pane(wire: LayoutPane, index: int, canvas: Size, path: str) -> Pane:
         width=width,
         height=height,
         zorder=wire.zorder or 0,
-        fit=_FITS[wire.crop_mode or "KEEP_RATIO_CROP"],
+        fit=FITS[wire.crop_mode or "KEEP_RATIO_CROP"],
     )
 
 
@@ -129,9 +143,9 @@ def _span(
 ) -> tuple[float, float]:
     """One direction of a pane: begins and ends on the canvas, and can be seen."""
     if start is None:
-        raise InvalidField(start_path, "is missing")
+        raise InvalidField(start_path, "is missing", Fault.MISSING)
     if extent is None:
-        raise InvalidField(extent_path, "is missing")
+        raise InvalidField(extent_path, "is missing", Fault.MISSING)
     if extent * length_px < _MIN_PANE_PX:
         raise InvalidField(extent_path, f"{extent} is less than {_MIN_PANE_PX} px of the canvas")
     if start + extent > 1 + EDGE_TOLERANCE:
@@ -140,7 +154,7 @@ def _span(
 
 
 def _source(pane: LayoutPane) -> Source:
-    return _SOURCES[pane.video_type or "CAMERASTREAM"]
+    return SOURCES[pane.video_type or "CAMERASTREAM"]
 
 
 def _backgrounds(param: MixParam, path: str) -> Backgrounds:

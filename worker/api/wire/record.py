@@ -18,7 +18,7 @@ from worker.core.record.naming import (
 )
 from worker.core.record.rule import FileRule, ObjectAddress, RecordFormat, RecordRule
 from worker.core.spec import CallbackEvent, CallbackSpec
-from worker.errors import InvalidField
+from worker.errors import Fault, InvalidField
 
 MIN_CYCLE_S = 60
 MAX_HLS_CYCLE_S, MAX_MP4_CYCLE_S = 43_200, 10_800
@@ -183,7 +183,7 @@ def _key_prefix(text: str) -> str:
 
 def _mp4(body: Mp4Config | None, path: str) -> FileRule:
     if body is None:
-        raise InvalidField(path, "is missing")
+        raise InvalidField(path, "is missing", Fault.MISSING)
     cycle_s = DEFAULT_MP4_CYCLE_S if body.record_cycle is None else body.record_cycle
     _check(f"{path}.record_cycle", cycle_s, MIN_CYCLE_S, MAX_MP4_CYCLE_S)
     merge_s = body.record_max_duration_to_merge_file or 0
@@ -193,7 +193,7 @@ def _mp4(body: Mp4Config | None, path: str) -> FileRule:
 
 def _hls(body: HlsConfig | None, path: str) -> FileRule:
     if body is None:
-        raise InvalidField(path, "is missing")
+        raise InvalidField(path, "is missing", Fault.MISSING)
     cycle_s = body.record_cycle or 0
     if cycle_s != 0:
         _check(f"{path}.record_cycle", cycle_s, MIN_CYCLE_S, MAX_HLS_CYCLE_S)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from worker.api.wire.strict_json import child
-from worker.errors import InvalidField
+from worker.errors import Fault, InvalidField
 
 T = TypeVar("T")
 
@@ -35,6 +35,14 @@ _REASONS = {
 }
 """Our words for pydantic's findings. Only numbers are repeated: texts may hold secrets."""
 
+_FAULTS = {
+    "missing": Fault.MISSING,
+    "too_short": Fault.MISSING,
+    "union_tag_not_found": Fault.MISSING,
+}
+_FAULTS_OF_KEYS = {"layout_template": Fault.LAYOUT_TEMPLATE, "location": Fault.REGION}
+"""Keys whose bad values the API tells apart from others."""
+
 
 def refuse(error: ValidationError, tagged: Collection[str]) -> InvalidField:
     """The first finding of *error*; an unknown key goes first, as it often explains the others.
@@ -51,7 +59,7 @@ def refuse(error: ValidationError, tagged: Collection[str]) -> InvalidField:
             next(parts, None)
     if found["type"].startswith("union_tag"):
         path = child(path, found["ctx"]["discriminator"].strip("'"))
-    return InvalidField(path or "document", _reason(found))
+    return InvalidField(path or "document", _reason(found), _fault(found))
 
 
 def read(path: str, parse: Callable[[str], T], text: str) -> T:
@@ -65,3 +73,13 @@ def read(path: str, parse: Callable[[str], T], text: str) -> T:
 def _reason(found: ErrorDetails) -> str:
     reason = _REASONS[found["type"]]
     return reason.format(input=found["input"], **found.get("ctx", {}))
+
+
+def _fault(found: ErrorDetails) -> Fault:
+    if not found["loc"]:
+        return Fault.SYNTAX
+    key = found["loc"][-1]
+    # A key with null counts as absent; an entry of a list is there whatever it is.
+    if found["input"] is None and isinstance(key, str):
+        return Fault.MISSING
+    return _FAULTS.get(found["type"]) or _FAULTS_OF_KEYS.get(str(key), Fault.VALUE)

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from worker.errors import InvalidField
+from worker.errors import Fault, InvalidField
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_DEPTH = 32
@@ -43,7 +43,7 @@ def decode(text: str | bytes) -> object:
     try:
         value = json.loads(document, object_pairs_hook=_Object, parse_int=_integer)
     except json.JSONDecodeError as exc:
-        raise InvalidField(
+        raise _unreadable(
             _ROOT, f"is not JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})"
         ) from exc
     except RecursionError as exc:
@@ -68,11 +68,11 @@ def child(path: str, key: str | int) -> str:
 def _characters(text: str | bytes) -> str:
     data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if len(data) > MAX_DOCUMENT_BYTES:
-        raise InvalidField(_ROOT, f"is longer than {MAX_DOCUMENT_BYTES} bytes")
+        raise _unreadable(_ROOT, f"is longer than {MAX_DOCUMENT_BYTES} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError as exc:
-        raise InvalidField(_ROOT, "is not UTF-8") from exc
+        raise _unreadable(_ROOT, "is not UTF-8") from exc
 
 
 def _integer(text: str) -> int | float:
@@ -86,7 +86,7 @@ def _check(value: object, path: str, depth: int) -> None:
             raise _too_deep(path)
         case _Object():
             if value.duplicate is not None:
-                raise InvalidField(child(path, value.duplicate), "is there twice")
+                raise _unreadable(child(path, value.duplicate), "is there twice")
             for key, member in value.items():
                 _check(key, child(path, key), depth)
                 _check(member, child(path, key), depth + 1)
@@ -98,10 +98,14 @@ def _check(value: object, path: str, depth: int) -> None:
                 raise InvalidField(path or _ROOT, "has characters that are not text")
         case float() | int():
             if not abs(value) <= MAX_NUMBER:
-                raise InvalidField(path or _ROOT, "is not a number of at most 2^53")
+                raise _unreadable(path or _ROOT, "is not a number of at most 2^53")
         case _:
             pass  # null
 
 
 def _too_deep(path: str) -> InvalidField:
-    return InvalidField(path, f"is nested more than {MAX_DEPTH} levels deep")
+    return _unreadable(path, f"is nested more than {MAX_DEPTH} levels deep")
+
+
+def _unreadable(path: str, reason: str) -> InvalidField:
+    return InvalidField(path, reason, Fault.SYNTAX)

@@ -14,6 +14,11 @@ const ENDED = {
   screen: 'Screen sharing ended.',
 };
 
+const REMOVED = {
+  9: 'You were removed from the room by an administrator.',
+  10: 'An administrator has closed the room.',
+};
+
 export class Meeting extends EventTarget {
   #self;
   #room;
@@ -110,6 +115,7 @@ export class Meeting extends EventTarget {
     });
     on('recorders', () => this.#tell('change'));
     on('refused', ({ reason }) => this.leave(`The room said no: ${reason}.`));
+    on('removed', ({ code }) => this.leave(REMOVED[code] ?? 'You were removed from the room.'));
     on('problem', ({ reason }) => this.#notice(`The server complains: ${reason}.`));
     on('lost', ({ seconds }) => {
       const when = seconds < 1.5 ? 'now' : `in ${Math.round(seconds)} seconds`;

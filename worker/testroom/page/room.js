@@ -2,7 +2,8 @@
 // keeps our place for a while: a welcome that says `resumed` means that nobody noticed.
 //
 // Events (all CustomEvents, message in `detail`): welcome, joined, left, tracks, signal, recorders,
-// refused {reason}, lost {seconds} (until the next attempt), problem {reason}.
+// refused {reason}, removed {code} (9: us, 10: everybody), lost {seconds} (until the next attempt),
+// problem {reason}.
 
 const PING_EVERY_MS = 5000;
 const JOIN_WITHIN_MS = 10000;
@@ -98,6 +99,10 @@ export class Room extends EventTarget {
       case 'refused':
         this.leave();
         this.#tell('refused', { reason: message.reason });
+        return;
+      case 'removed':
+        this.leave();
+        this.#tell('removed', message);
         return;
       case 'error':
         this.#tell('problem', { reason: `${message.field}: ${message.reason}` });

@@ -1,6 +1,6 @@
 import random
 
-from worker.rooms.backoff import Backoff
+from worker.core.backoff import Backoff
 
 
 def test_delays_double_from_a_fifth_of_a_second_to_five_and_start_over_after_success() -> None:

@@ -1,0 +1,172 @@
+SELECT pg_catalog.set_config('search_path', '', false);
+CREATE TABLE public.access_keys (
+    access_key character varying NOT NULL,
+    account_id character varying NOT NULL,
+    secret bytea NOT NULL,
+    created_unix_ms bigint NOT NULL
+);
+CREATE TABLE public.accounts (
+    account_id character varying NOT NULL,
+    name character varying NOT NULL,
+    created_unix_ms bigint NOT NULL,
+    password_hash character varying
+);
+CREATE TABLE public.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+CREATE TABLE public.apps (
+    app_id character varying NOT NULL,
+    account_id character varying NOT NULL,
+    name character varying NOT NULL,
+    state character varying NOT NULL,
+    state_unix_ms bigint NOT NULL,
+    created_unix_ms bigint NOT NULL,
+    app_key bytea NOT NULL,
+    callback_url bytea,
+    callback_auth_key bytea,
+    callback_updated_unix_ms bigint,
+    auto_is_on boolean,
+    auto_rule_id character varying,
+    auto_updated_unix_ms bigint
+);
+CREATE TABLE public.bucket_grants (
+    account_id character varying NOT NULL,
+    bucket character varying NOT NULL
+);
+CREATE TABLE public.jobs (
+    job_id character varying NOT NULL,
+    account_id character varying NOT NULL,
+    app_id character varying NOT NULL,
+    rule_id character varying,
+    kind character varying NOT NULL,
+    unique_id character varying NOT NULL,
+    room_id character varying NOT NULL,
+    stream_name character varying NOT NULL,
+    created_unix_ms bigint NOT NULL,
+    updated_unix_ms bigint NOT NULL,
+    state character varying NOT NULL,
+    reason character varying,
+    description text NOT NULL,
+    started_unix_ms bigint NOT NULL,
+    stopped_unix_ms bigint,
+    cores double precision NOT NULL,
+    memory_mb integer NOT NULL,
+    attempt integer NOT NULL,
+    failures integer NOT NULL,
+    is_over boolean NOT NULL,
+    revision bigint NOT NULL,
+    asked bytea NOT NULL,
+    document bytea NOT NULL
+);
+CREATE TABLE public.leases (
+    name character varying NOT NULL,
+    holder character varying NOT NULL,
+    until_unix_ms bigint NOT NULL
+);
+CREATE TABLE public.messages (
+    number bigint NOT NULL,
+    event_id character varying NOT NULL,
+    job_id character varying NOT NULL,
+    account_id character varying NOT NULL,
+    app_id character varying NOT NULL,
+    created_unix_ms bigint NOT NULL,
+    attempts integer NOT NULL,
+    failing_unix_ms bigint,
+    due_unix_ms bigint NOT NULL,
+    fate character varying NOT NULL,
+    body bytea NOT NULL
+);
+CREATE SEQUENCE public.messages_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.messages_number_seq OWNED BY public.messages.number;
+CREATE TABLE public.requests (
+    digest bytea NOT NULL,
+    expires_unix_ms bigint NOT NULL,
+    status integer,
+    body bytea
+);
+CREATE TABLE public.rules (
+    rule_id character varying NOT NULL,
+    account_id character varying NOT NULL,
+    app_id character varying NOT NULL,
+    location character varying NOT NULL,
+    body text NOT NULL,
+    created_unix_ms bigint NOT NULL,
+    updated_unix_ms bigint NOT NULL
+);
+CREATE TABLE public.tokens (
+    digest bytea NOT NULL,
+    account_id character varying NOT NULL,
+    issued_unix_ms bigint NOT NULL,
+    expires_unix_ms bigint NOT NULL
+);
+ALTER TABLE ONLY public.messages ALTER COLUMN number SET DEFAULT nextval('public.messages_number_seq'::regclass);
+INSERT INTO public.accounts VALUES ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'acme', 1000, NULL);
+INSERT INTO public.accounts VALUES ('bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 'bolt', 1000, NULL);
+INSERT INTO public.alembic_version VALUES ('0001');
+INSERT INTO public.apps VALUES ('111111111111111111111111', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'app 111111111111111111111111', 'active', 2000, 2000, '\x174fc8b1fdd117838b4382e7b0571804ffbaf965af5406e0f3e1cc362cbc5d9a1f155a75d6a8aebc30369ad820b2', NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO public.apps VALUES ('222222222222222222222222', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 'app 222222222222222222222222', 'active', 2000, 2000, '\x174fc8b1c12ac51e9ea217fce9cfae6e736de743c0f49c89c719a244e261a13406432176cd36ffb58f3839dec889', NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO public.jobs VALUES ('00000000000000000000000000000001', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', '55555555555555555555555555555555', 'mix', 'unique 1', 'room', 'stream', 4001, 4001, 'init', NULL, '', 0, NULL, 1, 512, 0, 0, false, 0, '\x174fc8b11f66d60adedf67879d736d72fc225899210334d1e82840f507d680c75fe43fe58d3655d566f557ccd6aff54b25995c364c2bf1ba979d94157b33a30c4e74c94baf97c495e5639333c0be68e7ddcc126d548c125b89fd16605c1556f0c6f70007', '\x174fc8b13b7e21d050e440f6f8491572ff252ec0ac655875c571133917cd58fc3e500fd03c9655af25ae5773524e49448366d3b0ff899c2dd9');
+INSERT INTO public.messages VALUES (1, 'event', '00000000000000000000000000000001', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', 5000, 0, NULL, 0, 'waiting', '\x6576656e74');
+INSERT INTO public.rules VALUES ('55555555555555555555555555555555', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', 'here', '{"record_formats": ["MP4"], "of": "55555555555555555555555555555555"}', 3000, 3000);
+SELECT pg_catalog.setval('public.messages_number_seq', 1, true);
+ALTER TABLE ONLY public.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+ALTER TABLE ONLY public.access_keys
+    ADD CONSTRAINT pk_access_keys PRIMARY KEY (access_key);
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT pk_accounts PRIMARY KEY (account_id);
+ALTER TABLE ONLY public.apps
+    ADD CONSTRAINT pk_apps PRIMARY KEY (app_id);
+ALTER TABLE ONLY public.bucket_grants
+    ADD CONSTRAINT pk_bucket_grants PRIMARY KEY (account_id, bucket);
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT pk_jobs PRIMARY KEY (job_id);
+ALTER TABLE ONLY public.leases
+    ADD CONSTRAINT pk_leases PRIMARY KEY (name);
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT pk_messages PRIMARY KEY (number);
+ALTER TABLE ONLY public.requests
+    ADD CONSTRAINT pk_requests PRIMARY KEY (digest);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT pk_rules PRIMARY KEY (rule_id);
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT pk_tokens PRIMARY KEY (digest);
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT uq_accounts_name UNIQUE (name);
+ALTER TABLE ONLY public.apps
+    ADD CONSTRAINT uq_apps_account_id_name UNIQUE (account_id, name);
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT uq_messages_event_id UNIQUE (event_id);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT uq_rules_app_id_location UNIQUE (app_id, location);
+CREATE INDEX ix_access_keys_account_id ON public.access_keys USING btree (account_id);
+CREATE INDEX ix_apps_account_id_created_unix_ms_app_id ON public.apps USING btree (account_id, created_unix_ms, app_id);
+CREATE INDEX ix_jobs_account_id_created_unix_ms_job_id ON public.jobs USING btree (account_id, created_unix_ms, job_id);
+CREATE INDEX ix_jobs_live ON public.jobs USING btree (account_id) WHERE ((state)::text <> 'stopped'::text);
+CREATE INDEX ix_jobs_unfinished ON public.jobs USING btree (created_unix_ms) WHERE (NOT is_over);
+CREATE INDEX ix_messages_due ON public.messages USING btree (due_unix_ms) WHERE ((fate)::text = 'waiting'::text);
+CREATE INDEX ix_messages_job_id ON public.messages USING btree (job_id);
+CREATE INDEX ix_messages_waiting ON public.messages USING btree (job_id, number) WHERE ((fate)::text = 'waiting'::text);
+CREATE INDEX ix_requests_expires_unix_ms ON public.requests USING btree (expires_unix_ms);
+CREATE INDEX ix_tokens_account_id ON public.tokens USING btree (account_id);
+CREATE INDEX ix_tokens_expires_unix_ms ON public.tokens USING btree (expires_unix_ms);
+CREATE UNIQUE INDEX uq_jobs_live_unique_id ON public.jobs USING btree (app_id, unique_id) WHERE ((state)::text <> 'stopped'::text);
+ALTER TABLE ONLY public.access_keys
+    ADD CONSTRAINT fk_access_keys_account_id FOREIGN KEY (account_id) REFERENCES public.accounts(account_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.apps
+    ADD CONSTRAINT fk_apps_account_id FOREIGN KEY (account_id) REFERENCES public.accounts(account_id);
+ALTER TABLE ONLY public.bucket_grants
+    ADD CONSTRAINT fk_bucket_grants_account_id FOREIGN KEY (account_id) REFERENCES public.accounts(account_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.jobs
+    ADD CONSTRAINT fk_jobs_account_id FOREIGN KEY (account_id) REFERENCES public.accounts(account_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.messages
+    ADD CONSTRAINT fk_messages_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(job_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT fk_rules_app_id FOREIGN KEY (app_id) REFERENCES public.apps(app_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT fk_tokens_account_id FOREIGN KEY (account_id) REFERENCES public.accounts(account_id) ON DELETE CASCADE;
