@@ -71,7 +71,8 @@ async def test_models_are_described_as_they_are_read(tmp_path: Path) -> None:
 
 def _ask(document: Mapping[str, Any], url: str, ids: Mapping[str, str], examples: int) -> set[str]:
     """Ask every operation *examples* times; gives what was answered."""
-    schema = schemathesis.openapi.from_dict(dict(document))
+    # The statistics are all alike, and empty.
+    schema = schemathesis.openapi.from_dict(dict(document)).exclude(path_regex="^/v1/")
     seen: set[str] = set()
     for result in schema.get_all_operations():
         operation = result.ok()

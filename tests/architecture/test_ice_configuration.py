@@ -62,5 +62,5 @@ def test_what_cannot_work_is_named(changes: dict[str, str], field: str):
 
 
 def test_settings_do_not_print_the_credential():
-    settings = load_settings(None, TURN | {"MIXWORKER_ICE__CREDENTIAL": "secret"})
-    assert "secret" not in repr(settings)
+    settings = load_settings(None, TURN | {"MIXWORKER_ICE__CREDENTIAL": "planted"})
+    assert "planted" not in repr(settings)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,13 @@ async def test_a_second_sigterm_aborts_and_leaves_a_valid_file(tmp_path):
 
 
 async def test_a_worker_stops_when_the_room_was_empty_long_enough(tmp_path):
-    async with serve_room() as address:
+    async with serve_room() as address, AsyncExitStack() as present:
+        await present.enter_async_context(cast(TWO, address.ws_url))
         job = document(tmp_path, address.ws_url, mix={"max_idle_time": 5})
         async with worker(job) as recorder:
-            async with cast(TWO, address.ws_url):
-                await recorder.recorded(2)
-            assert await asyncio.wait_for(recorder.ended(), 8) == 0
+            await recorder.recorded(2)
+            await present.aclose()
+            assert await asyncio.wait_for(recorder.ended(), 12) == 0
 
     result = recorder.result
     assert result["reason"] == "max_idle"

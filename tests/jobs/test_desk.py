@@ -1,6 +1,7 @@
 """Orders are put on record, or refused for a reason."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,23 @@ async def test_fifty_stops_at_once_are_one(tmp_path: Path) -> None:
         assert job.state is State.STOPPED and job.stopped_unix_ms == plane.wall()
         await plane.look()
         assert len(await plane.records.due_messages(plane.wall(), 10)) == 1
+
+
+async def test_another_record_rule_takes_another_worker_and_the_one_before_is_told_to_go(
+    tmp_path: Path,
+) -> None:
+    async with control(tmp_path) as plane:
+        await plane.create()
+        await plane.look()
+        await plane.records.change_job(JOB, lambda job: replace(job, state=State.RUNNING))
+
+        def ruled(job: JobRecord) -> JobRecord:
+            return replace(job, document={**job.document, "record": {"rule_id": "r2"}})
+
+        await plane.desk.update(ACCOUNT, APP, JobKind.MIX, JOB, ruled)
+        await plane.look()
+        assert [each.attempt for each in plane.launcher.launched] == [1, 2]
+        assert b'"r2"' in plane.launcher.launched[1].document
+        await plane.look(after_ms=10_000)
+        assert plane.launcher.signals == [("stop", JOB, 1)], "if its line does not tell it"
+        assert (await plane.job()).failures == 0

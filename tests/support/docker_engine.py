@@ -75,6 +75,9 @@ def docker_engine(directory: Path) -> Iterator[DockerEngine]:
     finally:
         process.terminate()
         process.wait(60)
+        # It leaves the namespace of its host network mounted.
+        for path in (directory / "exec" / "netns").glob("*"):
+            subprocess.run(["umount", str(path)], check=False, capture_output=True)
         # Gigabytes, after an image was built.
         shutil.rmtree(directory / "data", ignore_errors=True)
 

@@ -17,7 +17,7 @@ def room_of(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
             return MeshRoom(
                 url=url,
                 room_id=spec.mix.room_id,
-                user_id=f"mixworker-{spec.job_id}"[:64],
+                user_id=_recorder_id(spec),
                 clock_ns=clock.now_ns,
                 ice=ice_settings(settings),
             )
@@ -36,6 +36,12 @@ def room_of(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
             from worker.testroom.scenario_file import parse_scenario
 
             return RehearsalRoom(parse_scenario(scenario), clock)
+
+
+def _recorder_id(spec: JobSpec) -> str:
+    """Who we are in the room; another worker of the same job is somebody else."""
+    attempt = f"-{spec.control.attempt}" if spec.control is not None else ""
+    return f"mixworker-{spec.job_id}"[: 64 - len(attempt)] + attempt
 
 
 def ice_settings(settings: Settings) -> IceSettings:

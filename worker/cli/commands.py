@@ -98,6 +98,9 @@ def room(
     token_file: Annotated[
         Path | None, typer.Option(help="File with the token that joining needs beyond loopback.")
     ] = None,
+    admin_token_file: Annotated[
+        Path | None, typer.Option(help="File with the token of who may dismiss and remove people.")
+    ] = None,
     scenario: Annotated[
         Path | None, typer.Option(help="Scenario of synthetic participants to let in.")
     ] = None,
@@ -107,7 +110,13 @@ def room(
 
     with errors_in_words():
         asyncio.run(
-            serve_until_stopped(host=host, port=port, token_file=token_file, scenario=scenario)
+            serve_until_stopped(
+                host=host,
+                port=port,
+                token_file=token_file,
+                admin_token_file=admin_token_file,
+                scenario=scenario,
+            )
         )
 
 
@@ -159,12 +168,24 @@ def demo(
 
 
 @app.command()
-def recover(context: typer.Context) -> None:
+def recover(
+    context: typer.Context,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds a store may fail before it is given up.")
+    ] = 120,
+    store: Annotated[
+        str | None,
+        typer.Option(help="Also complete what exists only as parts: s3://bucket[/prefix]."),
+    ] = None,
+    location: Annotated[str, typer.Option(help="Of [storage.locations], for --store.")] = "",
+    older_than: Annotated[float, typer.Option(min=1, help="Hours without a new part.")] = 24,
+) -> None:
     """Finish recordings that crashed workers left in the spool: repair, upload, announce."""
-    from worker.cli.recover import recover_all
+    from worker.cli.recover import RecoverOptions, recover_all
 
     with errors_in_words():
-        code = asyncio.run(recover_all(context.obj.settings))
+        options = RecoverOptions(patience, store, location, older_than)
+        code = asyncio.run(recover_all(context.obj.settings, options))
     raise typer.Exit(code)
 
 

@@ -30,7 +30,9 @@ class Exit(IntEnum):
     """The room could not be joined, or was lost for good; what was recorded is kept."""
     INTERNAL = 70
     DESTINATION = 74
-    """The recording could not be written."""
+    """A recording could not be written, or stored."""
+    LIVE_PUSH = 76
+    """Everything was recorded and stored; a live push failed."""
     ROOM_REFUSED = 77
     ABORTED = 130
     """A second signal cut the drain short; the file is valid."""
@@ -61,9 +63,11 @@ def exit_for_outcome(outcome: "Outcome") -> Exit:
         return Exit.ROOM_UNAVAILABLE
     if outcome.error is not None:
         return exit_for_error(outcome.error)
-    if any(output["error"] is not None for output in outcome.result["outputs"]):
-        return Exit.DESTINATION
-    return Exit.FINISHED
+    failed = [each for each in outcome.result["outputs"] if each["error"] is not None]
+    if not failed:
+        return Exit.FINISHED
+    is_live = [each["location"].startswith(("rtmp://", "rtmps://")) for each in failed]
+    return Exit.LIVE_PUSH if all(is_live) else Exit.DESTINATION
 
 
 @contextmanager

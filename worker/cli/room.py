@@ -15,13 +15,21 @@ from worker.testroom.server import serve_room
 
 
 async def serve_until_stopped(
-    *, host: str, port: int, token_file: Path | None, scenario: Path | None
+    *,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    admin_token_file: Path | None,
+    scenario: Path | None,
 ) -> None:
     """Serve the room until SIGINT or SIGTERM."""
     token = None if token_file is None else _read(token_file).strip()
+    admin_token = None if admin_token_file is None else _read(admin_token_file).strip()
     cast = None if scenario is None else parse_scenario(_read(scenario))
     stopped = _stop_signal()
-    async with serve_room(host, port, token=token, allow_remote=token is not None) as address:
+    async with serve_room(
+        host, port, token=token, admin_token=admin_token, allow_remote=token is not None
+    ) as address:
         typer.echo(f"page:      {address.page_url}")
         typer.echo(f"signalling: {address.ws_url}")
         typer.echo("Ctrl-C ends it.")

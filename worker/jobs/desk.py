@@ -78,7 +78,11 @@ class Desk:
             if job.state is State.INIT:
                 raise JobNotRunning("the job's worker is not up yet")
             now_unix_ms = max(self._unix_ms(), job.updated_unix_ms + 1)
-            return replace(change(job), updated_unix_ms=now_unix_ms)
+            now = replace(change(job), updated_unix_ms=now_unix_ms)
+            if now.document.get("record") != job.document.get("record"):
+                # Files go by one rule from their begin on: the next worker's go by the new one.
+                return replace(now, attempt=job.attempt + 1)
+            return now
 
         job = await self._records.change_job(job_id, changed)
         self._on_change()

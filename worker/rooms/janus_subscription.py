@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 
+from worker.core.backoff import Backoff
 from worker.core.identity import TrackId
 from worker.core.layout.geometry import Size
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
 from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatistics
-from worker.core.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.handover import Handover
 from worker.rooms.ice import IceSettings

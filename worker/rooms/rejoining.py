@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from worker.core.backoff import Backoff
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError, RoomRefused
-from worker.core.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
 
 logger = logging.getLogger(__name__)

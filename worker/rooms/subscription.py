@@ -9,13 +9,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, MutableMapping
 
+from worker.core.backoff import Backoff
 from worker.core.identity import ParticipantId, Track, TrackId
 from worker.core.layout.geometry import Size
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomError
 from worker.ports import EncodedFrame, RoomListener, SenderReport, TrackStatistics
 from worker.rooms.attention import Attention
-from worker.core.backoff import Backoff
 from worker.rooms.cancellation import stop_if_cancelled
 from worker.rooms.handover import Handover
 from worker.rooms.handshakes import Handshakes

@@ -12,13 +12,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import ClientError
 
 from worker.errors import DestinationError, DestinationRefused, KeyTaken, UploadGone
 from worker.ports import OpenUpload, StoredObject, StoredPart
 from worker.storage.keys import HIDDEN, checked
+from worker.storage.s3_client import open_client
 from worker.storage.s3_errors import NotImplementedByStore, status_of, translated
 from worker.storage.s3_settings import S3Settings
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CHECK_WITHIN_S = 4.5
 """A bad bucket or key is known within 5 s of the start."""
-CONNECT_WITHIN_S = 5.0
 _JOINING_S = 0.05
 """More patience for each part that a store has to put together."""
 _PROBE = b"mixworker"
@@ -59,35 +58,8 @@ class S3Store:
     @asynccontextmanager
     async def open(cls, settings: S3Settings) -> AsyncIterator[Self]:
         """A store in the bucket of *settings*. Raises `DestinationRefused`, asks nobody yet."""
-        # At its finest level the library logs headers, among them session tokens.
-        for name in ("botocore", "aiobotocore"):
-            logger = logging.getLogger(name)
-            logger.setLevel(max(logger.level, logging.INFO))
-        if settings.ca_file is not None and not settings.ca_file.is_file():
-            raise DestinationRefused(f"{settings.ca_file}: there is no such file of certificates")
-        context = get_session().create_client(
-            "s3",
-            region_name=settings.region or "us-east-1",
-            endpoint_url=settings.endpoint,
-            aws_access_key_id=settings.access_key,
-            aws_secret_access_key=settings.secret_key,
-            aws_session_token=settings.session_token,
-            verify=str(settings.ca_file) if settings.ca_file is not None else None,
-            config=AioConfig(
-                connect_timeout=CONNECT_WITHIN_S,
-                retries={"total_max_attempts": 1, "mode": "standard"},
-                s3={"addressing_style": "path" if settings.path_style else "virtual"},
-                # Content-MD5 is ours on every body; not every store knows the newer headers.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
-        with translated(settings.bucket):
-            client = await context.__aenter__()
-        try:
+        async with open_client(settings, get_session()) as client:
             yield cls(client, settings)
-        finally:
-            await context.__aexit__(None, None, None)
 
     @property
     def address(self) -> str:

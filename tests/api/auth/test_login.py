@@ -89,6 +89,12 @@ async def test_more_than_five_wrong_passwords_lock_the_name_for_that_address(
     assert await door.login.account("alice", PASSWORD, STRANGER)
 
 
+async def test_only_wrong_passwords_in_a_row_count(door: Door) -> None:
+    for _ in range(2):
+        assert {await door.refused("alice", "wrong") for _ in range(5)} == {WRONG}
+        assert await door.login.account("alice", PASSWORD, HOME)
+
+
 async def test_guesses_that_come_together_are_not_all_made(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -279,6 +279,13 @@ async def test_more_than_five_failures_lock_a_key_for_five_minutes(
     assert (await world.send(sign())).status == 200
 
 
+async def test_only_failures_in_a_row_count(world: World, sign: Sign) -> None:
+    for _ in range(2):
+        statuses = [(await world.send(sign(sk="wrong"))).status for _ in range(5)]
+        assert statuses == [401] * 5
+        assert (await world.send(sign())).status == 200
+
+
 async def test_a_key_that_does_not_exist_is_locked_as_one_that_does(
     world: World, sign: Sign
 ) -> None:
@@ -310,6 +317,18 @@ async def test_a_stranger_behind_the_same_proxy_locks_out_nobody_else(
         assert (await world.send(via(sign(), "198.51.100.1"))).status == 200
         ping = Wire("GET", b"/ping", ((b"Host", world.host.encode()),))
         assert (await world.send(via(ping, "198.51.100.1"))).json == {"remote": "198.51.100.1"}
+
+
+async def test_what_is_logged_outside_names_the_account_behind_a_proxy(
+    tmp_path: Path, clock: Clock, signer: SdkSigner, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_world(tmp_path, clock, proxies=[ip_network("127.0.0.0/8")]) as world:
+        wire = signing(world, signer, clock)().plus("X-Forwarded-For", b"198.51.100.1")
+        with caplog.at_level("INFO", logger="worker.api.server"):
+            await world.send(wire)
+
+    [call] = [record for record in caplog.records if record.message == "call"]
+    assert vars(call)["account"] == world.alice.account.account_id
 
 
 # -- limits ----------------------------------------------------------------------------------
@@ -345,6 +364,7 @@ async def test_a_stranger_who_fails_too_often_is_not_even_looked_at(
         got = await world.send(plain(world))
         assert (got.status, got.json["error_code"]) == (429, "APIGW.0308")
         assert got.headers["retry-after"] == "15"
+        assert (await world.send(sign())).status == 429
         clock.advance(15)
         assert (await world.send(sign())).status == 200
 

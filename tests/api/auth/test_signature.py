@@ -160,6 +160,14 @@ def test_a_body_that_the_sdk_did_not_sign_is_the_senders_decision(signer: SdkSig
     assert not is_accepted(wire.with_header("X-Sdk-Content-Sha256", None))
 
 
+def test_no_body_can_be_added_to_a_request_that_was_sent_without_one(signer: SdkSigner) -> None:
+    wire = signer("PUT", "/v2/apps", headers={"Content-Type": "text/plain"}, unix_ms=NOW_UNIX_MS)
+
+    assert wire.header("X-Sdk-Content-Sha256") == b"UNSIGNED-PAYLOAD"
+    assert is_accepted(wire)
+    assert not is_accepted(replace(wire, body=b"x"))
+
+
 def test_a_digest_that_was_sent_must_be_the_bodys(signer: SdkSigner) -> None:
     # As sha256sum prints them, for {} and for nothing.
     right = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"

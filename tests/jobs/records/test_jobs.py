@@ -44,6 +44,7 @@ async def test_a_job_comes_back_as_it_was_stored(records: Records) -> None:
         attempt=3,
         failures=2,
         is_over=True,
+        told_attempts=frozenset({3, 1}),
         revision=7,
     )
     for job in (plain, ended):

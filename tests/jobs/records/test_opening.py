@@ -157,10 +157,12 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
         await fill(records)
 
 
-async def test_a_newer_database_is_refused(url: str) -> None:
-    await _execute(url, NEWER)
+async def test_a_newer_database_is_refused(empty_url: str) -> None:
+    async with open_records(empty_url, seal=SEAL):
+        pass
+    await _execute(empty_url, NEWER)
     with pytest.raises(RecordsDown, match="newer version"):
-        async with open_records(url, seal=SEAL):
+        async with open_records(empty_url, seal=SEAL):
             pass
 
 

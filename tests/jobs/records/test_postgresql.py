@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.jobs.records.samples import ACME, SEAL, a_job
+from tests.jobs.records.samples import ACME, SEAL, a_job, a_message
 from tests.support.postgres import PASSWORD, PostgresServer
 from worker.errors import RecordsDown
 from worker.jobs.records import open_records
@@ -96,6 +96,20 @@ async def test_a_lock_that_is_not_given_back_is_told_in_time(
             # Who reads does not wait.
             assert await records.account(ACME) is not None
         await records.add_job(a_job(), rule_id=None, quota=1)
+
+
+async def test_a_message_waits_for_one_that_is_being_added_to_its_line(
+    postgres: PostgresServer, name: str
+) -> None:
+    """Or it could be seen, and sent, before the other one, whose number is smaller."""
+    async with open_records(postgres.url(name), seal=SEAL) as records:
+        await records.add_job(a_job(), rule_id=None, quota=1)
+        async with records._database.write() as transaction:  # type: ignore[attr-defined]
+            await transaction.exec_driver_sql("SELECT * FROM jobs FOR NO KEY UPDATE")
+            adding = asyncio.create_task(records.add_message(a_message()))
+            _, waiting = await asyncio.wait({adding}, timeout=0.3)
+            assert waiting
+        assert await adding
 
 
 async def test_it_gets_along_with_a_stricter_default(postgres: PostgresServer, name: str) -> None:

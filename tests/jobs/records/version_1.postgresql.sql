@@ -53,6 +53,7 @@ CREATE TABLE public.jobs (
     memory_mb integer NOT NULL,
     attempt integer NOT NULL,
     failures integer NOT NULL,
+    told_attempts text NOT NULL,
     is_over boolean NOT NULL,
     revision bigint NOT NULL,
     asked bytea NOT NULL,
@@ -108,9 +109,9 @@ ALTER TABLE ONLY public.messages ALTER COLUMN number SET DEFAULT nextval('public
 INSERT INTO public.accounts VALUES ('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'acme', 1000, NULL);
 INSERT INTO public.accounts VALUES ('bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 'bolt', 1000, NULL);
 INSERT INTO public.alembic_version VALUES ('0001');
-INSERT INTO public.apps VALUES ('111111111111111111111111', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'app 111111111111111111111111', 'active', 2000, 2000, '\x174fc8b1fdd117838b4382e7b0571804ffbaf965af5406e0f3e1cc362cbc5d9a1f155a75d6a8aebc30369ad820b2', NULL, NULL, NULL, NULL, NULL, NULL);
-INSERT INTO public.apps VALUES ('222222222222222222222222', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 'app 222222222222222222222222', 'active', 2000, 2000, '\x174fc8b1c12ac51e9ea217fce9cfae6e736de743c0f49c89c719a244e261a13406432176cd36ffb58f3839dec889', NULL, NULL, NULL, NULL, NULL, NULL);
-INSERT INTO public.jobs VALUES ('00000000000000000000000000000001', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', '55555555555555555555555555555555', 'mix', 'unique 1', 'room', 'stream', 4001, 4001, 'init', NULL, '', 0, NULL, 1, 512, 0, 0, false, 0, '\x174fc8b11f66d60adedf67879d736d72fc225899210334d1e82840f507d680c75fe43fe58d3655d566f557ccd6aff54b25995c364c2bf1ba979d94157b33a30c4e74c94baf97c495e5639333c0be68e7ddcc126d548c125b89fd16605c1556f0c6f70007', '\x174fc8b13b7e21d050e440f6f8491572ff252ec0ac655875c571133917cd58fc3e500fd03c9655af25ae5773524e49448366d3b0ff899c2dd9');
+INSERT INTO public.apps VALUES ('111111111111111111111111', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'app 111111111111111111111111', 'active', 2000, 2000, '\x174fc8b109f43349162d519ca67c2624d940b92cb7de173be5392230031978655811e37ea54403765c305f23a3c9', NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO public.apps VALUES ('222222222222222222222222', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb', 'app 222222222222222222222222', 'active', 2000, 2000, '\x174fc8b17fd26d0db0877adb2106e74f83fb82be2ecdd7b6c013ff490eb9870f88dd2d05ae46d3b97a5ca0d73696', NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO public.jobs VALUES ('00000000000000000000000000000001', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', '55555555555555555555555555555555', 'mix', 'unique 1', 'room', 'stream', 4001, 4001, 'init', NULL, '', 0, NULL, 1, 512, 0, 0, '', false, 0, '\x174fc8b1bc955bbd5d569e904fac3fb3a380f5b27aa86a4b760e8c376ba6a688467ccc5e69fe7e2b239a8384fb224f3ce1f056cb09bce3e862a0d198db37195f7170a4296a8f1e0ba09c65dbfdedb11057c39df3bd814ff5dbe2943e34b32c4fda2989c1', '\x174fc8b10ed2ed06bbb42fe7f1255f3a83afc246145047acaf3dc434ea8fa63c6d3d77c26b26d4b80104b50f9bcc8d9449d5ad70efc097ce6b');
 INSERT INTO public.messages VALUES (1, 'event', '00000000000000000000000000000001', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', 5000, 0, NULL, 0, 'waiting', '\x6576656e74');
 INSERT INTO public.rules VALUES ('55555555555555555555555555555555', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '111111111111111111111111', 'here', '{"record_formats": ["MP4"], "of": "55555555555555555555555555555555"}', 3000, 3000);
 SELECT pg_catalog.setval('public.messages_number_seq', 1, true);

@@ -81,6 +81,7 @@ class Authenticator:
         if key is None or not is_valid:
             self._lockout.failed(access_key, address, self._unix_ms())
             raise Unauthenticated(_NOT_SIGNED)
+        self._lockout.succeeded(access_key, address)
         digest = hashlib.sha256(f"{access_key} {signature.hexadecimal}".encode()).digest()
         return Caller(await self._account(key.account_id), digest)
 
