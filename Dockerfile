@@ -13,7 +13,7 @@ RUN groupadd --system --gid 10001 mixworker \
 
 COPY pyproject.toml constraints.txt README.md /src/
 COPY worker /src/worker
-RUN pip install --no-cache-dir --quiet -c /src/constraints.txt /src && rm -rf /src
+RUN pip install --no-cache-dir --quiet -c /src/constraints.txt "/src[postgresql,docker,kubernetes]" && rm -rf /src
 
 USER 10001:10001
 WORKDIR /recordings

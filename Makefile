@@ -37,13 +37,17 @@ bench: dev
 	$(BIN)/python benchmarks/peers.py --quick
 	$(BIN)/python benchmarks/hundred.py
 	$(BIN)/python benchmarks/deliver.py
+	$(BIN)/python benchmarks/rtmp.py
+	$(BIN)/python benchmarks/api.py
 
 # Long runs: minutes to hours.
 soak: packages dev
+	deploy/packages.sh debootstrap podman runc catatonit
 	$(BIN)/pytest -m soak -o timeout=0
 
 packages:
-	deploy/packages.sh ffmpeg chromium fonts-dejavu-core coturn janus nftables iproute2 nginx-light libnginx-mod-rtmp
+	deploy/packages.sh ffmpeg chromium fonts-dejavu-core coturn janus nftables iproute2 nginx-light libnginx-mod-rtmp \
+	    postgresql docker.io
 
 setup: $(VENV)/.worker
 dev: $(VENV)/.dev

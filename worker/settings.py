@@ -192,20 +192,38 @@ class RoomsSettings(_Section):
 
 class ControlSettings(_Section):
     directory: str = "control"
-    database: str = ""
+    database: str = Field("", repr=False)
+    database_file: str = ""
     keys_file: str = ""
     worker_url: str = ""
     launcher: Literal["subprocess", "docker", "kubernetes"] = "subprocess"
     worker_config: str = ""
     image: str = "mixworker"
-    network: str = "host"
-    namespace: str = "mixworker"
     spool: str = "mixworker-spool"
+    network: str = "host"
+    docker_url: str = "unix:///var/run/docker.sock"
+    docker_mounts: tuple[str, ...] = ()
+    namespace: str = "mixworker"
+    kubeconfig: str = ""
+    settings_map: str = "mixworker-worker"
+    keys_secret: str = "mixworker-storage"
     jobs_per_account: int = Field(100, ge=1)
     cores: float = Field(0.0, ge=0)
     memory_mb: float = Field(0.0, ge=0)
     participants: int = Field(9, ge=1, le=500)
     keep_jobs_days: float = Field(7.0, gt=0)
+
+    @model_validator(mode="after")
+    def _has_one_database(self) -> Self:
+        if self.database and self.database_file:
+            raise ValueError("database and database_file exclude each other")
+        return self
+
+    def database_url(self) -> str:
+        """The database's; empty: one of our own. Raises `InvalidField` for an unreadable file."""
+        if not self.database_file:
+            return self.database
+        return _secret_text(self.database_file, "control.database_file")
 
 
 class Settings(_Section):

@@ -28,6 +28,11 @@ from worker.settings import Settings
 log = logging.getLogger(__name__)
 
 LAST_WORDS_S = 3.0
+SOLE_WITNESS_S = 3600.0
+"""The same for an end of which nobody but the worker knows: a control plane that comes back later
+would take the job for one that goes on, and start another worker."""
+_EXPECTED = (None, StopReason.TENANT_STOP, StopReason.SIGNAL, StopReason.INTERNAL_ERROR)
+"""Ends that are on record already, or not those of the job."""
 
 
 @dataclass(slots=True)
@@ -110,7 +115,8 @@ async def overseen(job: Job, outputs: Outputs, settings: Settings) -> AsyncItera
             is_final=True,
             report=_report(job, outputs),
         )
-        if not await line.take_leave(LAST_WORDS_S):
+        patience_s = LAST_WORDS_S if job.lifecycle.reason in _EXPECTED else SOLE_WITNESS_S
+        if not await line.take_leave(patience_s):
             log.warning("the control plane does not know the end of the job")
 
 

@@ -259,7 +259,7 @@ class _Plane:
 
 def _database(settings: Settings) -> str:
     control = settings.control
-    return control.database or f"sqlite:///{Path(control.directory).resolve()}/control.db"
+    return control.database_url() or f"sqlite:///{Path(control.directory).resolve()}/control.db"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from worker.core.lifecycle import State, StopReason
-from worker.errors import JobDone, JobNotRunning, QuotaExceeded
+from worker.errors import JobDone, JobNotRunning
 from worker.jobs.ports import Records
 from worker.jobs.values import JobKind, JobRecord
 
@@ -52,9 +52,11 @@ class Desk:
             cores += sum(each.cores for each in running)
             memory_mb += sum(each.memory_mb for each in running)
             # A machine that is too small for any job shall run one.
-            if running and (cores > self._room.cores or memory_mb > self._room.memory_mb):
-                raise QuotaExceeded("there is no room for another job now")
-            await self._records.add_job(job, rule_id=rule_id, quota=self._room.jobs_per_account)
+            fits = not running or (cores <= self._room.cores and memory_mb <= self._room.memory_mb)
+            # Refused by the records either way: a caller whose answer was lost and who asks again
+            # must learn that the job runs, also when it is this job that fills the machine.
+            quota = self._room.jobs_per_account if fits else 0
+            await self._records.add_job(job, rule_id=rule_id, quota=quota)
         self._on_change()
         return job
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from worker.core.lifecycle import State, StopReason
-from worker.errors import NotFound
+from worker.errors import NotFound, RecordsDown
 from worker.jobs.channel_messages import (
     STILL,
     BadChannelMessage,
@@ -59,6 +59,8 @@ class _Line:
     """Of the record the worker knows."""
     has_said_all: bool = False
     still: asyncio.Future[bytes] | None = None
+    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Whoever reads the record has told it before the next one reads: nothing older comes later."""
 
 
 class Lines:
@@ -133,32 +135,39 @@ class Lines:
         """Tell workers what changes on record, here or elsewhere, until cancelled."""
         while True:
             self._changed.clear()
-            revisions = await self._records.revisions(list(self._lines))
-            for job_id, revision in revisions.items():
-                line = self._lines.get(job_id)
-                if line is not None and line.revision != revision:
-                    try:
-                        await self._tell(job_id, line)
-                    except ConnectionError:
-                        pass  # it dials again
+            try:
+                await self._tell_changes()
+            except RecordsDown as exc:
+                log.error("the database does not answer", extra={"why": str(exc)})
             try:
                 async with asyncio.timeout(FOLLOW_S):
                     await self._changed.wait()
             except TimeoutError:
                 pass  # time to look again
 
+    async def _tell_changes(self) -> None:
+        revisions = await self._records.revisions(list(self._lines))
+        for job_id, revision in revisions.items():
+            line = self._lines.get(job_id)
+            if line is not None and line.revision != revision:
+                try:
+                    await self._tell(job_id, line)
+                except ConnectionError:
+                    pass  # it dials again
+
     async def _tell(self, job_id: str, line: _Line) -> None:
-        record = await self._records.any_job(job_id)
-        if record is None or record.attempt != line.attempt:
-            desired = Desired(is_stopped=True, has_all=True)
-        else:
-            desired = Desired(
-                is_stopped=not record.is_live,
-                mix_param=record.document.get("mix_param"),
-                has_all=line.has_said_all,
-            )
-            line.revision = record.revision
-        await line.socket.send(desired_text(desired))
+        async with line.telling:
+            record = await self._records.any_job(job_id)
+            if record is None or record.attempt != line.attempt:
+                desired = Desired(is_stopped=True, has_all=True)
+            else:
+                desired = Desired(
+                    is_stopped=not record.is_live,
+                    mix_param=record.document.get("mix_param"),
+                    has_all=line.has_said_all,
+                )
+                line.revision = record.revision
+            await line.socket.send(desired_text(desired))
 
     async def _hear(self, job_id: str, line: _Line, message: str | bytes) -> None:
         if isinstance(message, bytes):

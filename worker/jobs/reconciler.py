@@ -24,6 +24,8 @@ LOOK_MS = 500
 LEASE = "reconciler"
 LEASE_MS = 3000
 """A control plane that died is replaced after so long."""
+RENEW_MS = 1000
+"""A lease that is older is renewed between two steps, too: a look may take long."""
 STRANGERS_MS = 5000
 """How often workers that nobody knows of are looked for."""
 RECOVER_MS = 5000
@@ -75,6 +77,7 @@ class Reconciler:
         self._changed = asyncio.Event()
         self._strangers_unix_ms = 0
         self._recovered_unix_ms = 0
+        self._led_unix_ms = 0
         self.is_leader = False
 
     def wake(self) -> None:
@@ -99,15 +102,16 @@ class Reconciler:
     async def look(self) -> None:
         """Bring every unfinished job one step further."""
         for job in await self._records.unfinished_jobs():
+            if not await self._still_leads():
+                return
             try:
-                await self._step(job)
-            except LaunchRefused as exc:
-                await self._describe(job, str(exc))
-            except LaunchError as exc:
-                log.error("launcher failed", extra={"job": job.job_id, "why": str(exc)})
+                await self._try_step(job)
             except NotFound:
                 pass  # removed meanwhile
-        await self._look_for_strangers()
+        try:
+            await self._look_for_strangers()
+        except LaunchError as exc:
+            log.error("launcher failed", extra={"why": str(exc)})
 
     async def leads(self) -> bool:
         """Take the lease, or keep it; whether it is ours."""
@@ -118,19 +122,35 @@ class Reconciler:
         if leads is not self.is_leader:
             log.info("leads" if leads else "follows", extra={"holder": self._holder})
         self.is_leader = leads
+        if leads:
+            self._led_unix_ms = now_ms
         return leads
+
+    async def _still_leads(self) -> bool:
+        """Also after a process that stood still for a while goes on."""
+        return self._unix_ms() - self._led_unix_ms < RENEW_MS or await self.leads()
+
+    async def _try_step(self, job: JobRecord) -> None:
+        try:
+            await self._step(job)
+        except LaunchRefused as exc:
+            await self._describe(job, str(exc))
+        except LaunchError as exc:
+            log.error("launcher failed", extra={"job": job.job_id, "why": str(exc)})
 
     async def _step(self, job: JobRecord) -> None:
         if job.attempt == 0:
             if job.is_live:
-                await self._start_another(job)
+                await self._start_first(job)
             else:
                 await self._finish(job)
             return
         worker = await self._launcher.look(job.job_id, job.attempt)
         if worker is None and job.is_live:
             # On record before it was started: nobody knows whether the start was tried.
-            await self._launch(job)
+            now = await self._records.any_job(job.job_id)
+            if now is not None and now.is_live and now.attempt == job.attempt:
+                await self._launch(now)
         elif worker is not None and worker.is_running:
             if not job.is_live:
                 await self._end(job)
@@ -139,15 +159,14 @@ class Reconciler:
         else:
             await self._finish(job)
 
-    async def _start_another(self, job: JobRecord) -> None:
-        """Put the next worker on record, then start it."""
-        attempt = job.attempt + 1
+    async def _start_first(self, job: JobRecord) -> None:
+        """Put the first worker on record, then start it."""
 
         def numbered(now: JobRecord) -> JobRecord:
-            return replace(now, attempt=attempt) if now.attempt == job.attempt else now
+            return replace(now, attempt=1) if now.is_live and now.attempt == 0 else now
 
         now = await self._records.change_job(job.job_id, numbered)
-        if now.is_live and now.attempt == attempt:
+        if now.is_live and now.attempt == 1:
             await self._launch(now)
 
     async def _launch(self, job: JobRecord) -> None:
@@ -183,7 +202,8 @@ class Reconciler:
             now = replace(now, failures=now.failures + 1)
             text = f"worker {now.attempt} {why}"
             if now.failures <= MAX_FAILURES:
-                return replace(now, description=text)
+                # Together with the number of the next one: no death is counted twice.
+                return replace(now, attempt=job.attempt + 1, description=text)
             return replace(
                 now,
                 state=State.STOPPED,
@@ -194,8 +214,8 @@ class Reconciler:
 
         now = await self._records.change_job(job.job_id, failed)
         await self._recover()
-        if now.is_live and now.attempt == job.attempt:
-            await self._start_another(now)
+        if now.is_live and now.attempt == job.attempt + 1:
+            await self._launch(now)
 
     async def _end(self, job: JobRecord) -> None:
         """The job is stopped, its worker is not: it is told by its line, by signals, killed."""

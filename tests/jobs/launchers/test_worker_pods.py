@@ -27,12 +27,12 @@ pytestmark = pytest.mark.soak
 
 OPTIONS = KubernetesOptions(
     namespace="test",
-    image="docker.io/library/mixworker:test",
+    image="localhost/worker:test",
     run_command=("run",),
     recover_command=("recover",),
     spool_claim="spool",
 )
-LAUNCH = Launch(JOB, 1, rehearsal("/spool/out"), cores=1.0, memory_mb=512)
+LAUNCH = Launch(JOB, 1, rehearsal("/tmp/out"), cores=1.0, memory_mb=512)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,8 @@ def podman(
     running = Podman(directory)
     running.configure()
     engine.docker("save", "-o", str(directory / "image.tar"), our_image)
-    running("load", "-q", "-i", str(directory / "image.tar"))
+    loaded = running("load", "-q", "-i", str(directory / "image.tar")).split()[-1]
+    running("tag", loaded, OPTIONS.image)
     (directory / "image.tar").unlink()
     yield running
     running("system", "reset", "--force")
@@ -57,6 +58,7 @@ def pod_of(job: dict[str, Any], directory: Path) -> dict[str, Any]:
         path.write_bytes(LAUNCH.document)
         path.chmod(0o440)
         os.chown(path, 0, WORKER_UID)
+        directory.chmod(0o755)
         del document["secret"]
         document["hostPath"] = {"path": str(directory)}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "test"}, "spec": spec}
@@ -74,7 +76,7 @@ def test_a_workers_pod_records_with_the_least_rights(podman: Podman, tmp_path: P
     assert facts["HostConfig"]["ReadonlyRootfs"] is True
     assert facts["HostConfig"]["Memory"] == 512 << 20
     assert facts["EffectiveCaps"] in (None, [])
-    assert ".mp4" in said or ".json" in said
+    assert "/tmp/out/" in said
 
     pod["spec"]["containers"][0] |= {"command": ["cat", "/proc/self/status"], "args": []}
     podman.play(pod)

@@ -34,12 +34,19 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def filled_database(postgres: PostgresServer) -> str:
-    """Name of a database with `fill`'s rows, and a copy of them to begin again with."""
+    """Name of a database with `fill`'s rows, to be copied."""
     postgres.sql("CREATE DATABASE filled")
     asyncio.run(_make_template(postgres.url("filled")))
-    for table in _FILLED:
-        postgres.sql(f"CREATE TABLE kept_{table} AS TABLE {table}", database="filled")
     return "filled"
+
+
+@pytest.fixture(scope="session")
+def worn_database(postgres: PostgresServer, filled_database: str) -> str:
+    """Name of a copy that tests use one after the other, with `fill`'s rows laid aside in it."""
+    postgres.sql(f"CREATE DATABASE worn TEMPLATE {filled_database}")
+    for table in _FILLED:
+        postgres.sql(f"CREATE TABLE kept_{table} AS TABLE {table}", database="worn")
+    return "worn"
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +77,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("filled_file"), tmp_path / "records.db")
         return f"sqlite:///{tmp_path / 'records.db'}"
     server: PostgresServer = request.getfixturevalue("postgres")
-    name: str = request.getfixturevalue("filled_database")
+    name: str = request.getfixturevalue("worn_database")
     # One database for all: making one costs more than most tests.
     begin_again = [
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from worker.errors import RecordsDown
 from worker.jobs.records.database import Database
+from worker.jobs.records.reading_sqlite import connect
 
 _READERS = 4
 
@@ -19,9 +20,16 @@ def sqlite_database(url: URL, patience_s: float) -> Database:
     """The file is made if it is not there, for its owner only, as are folders above it."""
     if not url.database or url.database.startswith((":memory:", "file:")):
         raise RecordsDown("an SQLite database is a file: sqlite:///path")
-    _create(Path(url.database))
+    path = url.database
+    _create(Path(path))
     return Database(
-        reader=_engine(url, patience_s, size=_READERS, begin="BEGIN"),
+        reader=_engine(
+            url,
+            patience_s,
+            size=_READERS,
+            begin="BEGIN",
+            async_creator=lambda: connect(path, patience_s),
+        ),
         # Writers of one process queue here, in order, instead of polling for the file's lock.
         writer=_engine(url, patience_s, size=1, begin="BEGIN IMMEDIATE"),
     )
@@ -41,7 +49,7 @@ def _create(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _engine(url: URL, patience_s: float, *, size: int, begin: str) -> AsyncEngine:
+def _engine(url: URL, patience_s: float, *, size: int, begin: str, **options: Any) -> AsyncEngine:
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
         # None: the driver begins no transactions by itself; the event below does.
@@ -50,6 +58,7 @@ def _engine(url: URL, patience_s: float, *, size: int, begin: str) -> AsyncEngin
         max_overflow=0,
         pool_timeout=patience_s,
         hide_parameters=True,
+        **options,
     )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "begin", _begin(begin))

@@ -1,0 +1,181 @@
+"""Control planes that die by SIGKILL at a named point.
+
+They are forked from one process that has imported everything, so that one starts in a moment:
+`python -m tests.support.kill_points` reads orders, one JSON object a line, and answers each with
+the number of the process in which `mixworker serve` runs now. Two things are not as in service:
+jobs get cheap workers (`tests.support.cheap_worker`), and nobody is told that they ask too often.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+READY_S = 30
+BEFORE, AFTER = False, True
+
+
+def _points() -> Mapping[str, tuple[type, str, bool]]:
+    """Whose method, which, and whether its first call is the last thing or never begins."""
+    from worker.api.routes.mix_jobs import MixJobs
+    from worker.jobs.closing import Closing
+    from worker.jobs.desk import Desk
+    from worker.jobs.launchers.subprocess import SubprocessLauncher
+    from worker.jobs.reconciler import Reconciler
+    from worker.jobs.records.sql_records import SqlRecords
+
+    return {
+        "before the job is stored": (SqlRecords, "add_job", BEFORE),
+        "after the job is stored": (SqlRecords, "add_job", AFTER),
+        "before the reply to a create": (MixJobs, "_create", AFTER),
+        "before the worker is numbered": (Reconciler, "_start_first", BEFORE),
+        "before the worker is spawned": (SubprocessLauncher, "launch", BEFORE),
+        "after the spawn": (SubprocessLauncher, "_spawn", AFTER),
+        "after the launch": (SubprocessLauncher, "launch", AFTER),
+        "before the worker's state is stored": (SqlRecords, "change_job", BEFORE),
+        "after an event is stored": (SqlRecords, "add_message", AFTER),
+        "before a callback is marked": (SqlRecords, "finish_message", BEFORE),
+        "after a callback is marked": (SqlRecords, "finish_message", AFTER),
+        "before the reply to an update": (Desk, "update", AFTER),
+        "before the reply to a stop": (Desk, "stop", AFTER),
+        "before the last word": (Closing, "is_told", BEFORE),
+        "after the last word": (Closing, "is_told", AFTER),
+        "before a worker is forgotten": (SubprocessLauncher, "forget", BEFORE),
+        "after a worker is forgotten": (SubprocessLauncher, "forget", AFTER),
+    }
+
+
+@dataclass
+class ForkedPlane:
+    """A control plane that runs, or has died."""
+
+    handle: int
+    """A descriptor of its process."""
+    log: Path
+    url: str = ""
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(READY_S):
+            while (found := re.search(r"dashboard: (\S+)\n", self.log.read_text())) is None:
+                assert not self.has_died(), self.log.read_text()
+                await asyncio.sleep(0.01)
+        self.url = found[1]
+
+    def has_died(self) -> bool:
+        return bool(select.select([self.handle], [], [], 0)[0])
+
+    async def died(self, within_s: float = 20) -> None:
+        async with asyncio.timeout(within_s):
+            while not self.has_died():
+                await asyncio.sleep(0.01)
+
+    def kill(self) -> None:
+        try:
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class Nursery:
+    """The process from which control planes are forked."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def fork(self, environment: Mapping[str, str], log: Path, point: str = "") -> ForkedPlane:
+        """One that dies at *point*, if it is given one; `ready` tells when it serves."""
+        log.touch()
+        order = {"environment": dict(environment), "log": str(log), "point": point}
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return ForkedPlane(os.pidfd_open(int(self._process.stdout.readline())), log)
+
+
+@contextmanager
+def nursery() -> Iterator[Nursery]:
+    """Control planes that were forked outlive it: kill them."""
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Nursery(process)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def main() -> None:
+    from worker.app import control_plane  # noqa: F401 -- imported for those who are forked
+    from worker.cli import serve  # noqa: F401
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _serve(**json.loads(line))
+        print(child, flush=True)
+
+
+def _serve(environment: dict[str, str], log: str, point: str) -> NoReturn:
+    from worker.__main__ import main as mixworker
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.update(environment)
+    with Path(log).open("ab") as file, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    _replace_workers()
+    if point:
+        _arm(*_points()[point])
+    sys.argv = ["mixworker", "serve"]
+    try:
+        mixworker()
+    finally:
+        os._exit(1)
+
+
+def _replace_workers() -> None:
+    from worker.api.auth.limits import Limits
+    from worker.app import launching
+
+    original = launching._subprocess
+
+    def cheap(*arguments: Any) -> Any:
+        command = [sys.executable, "-m", "tests.support.cheap_worker"]
+        return replace(original(*arguments), run_command=command, recover_command=["true"])
+
+    launching._subprocess = cheap
+    Limits.count = lambda self, account_id, group: None  # type: ignore[method-assign]
+
+
+def _arm(owner: type, name: str, is_after: bool) -> None:
+    original: Callable[..., Any] = getattr(owner, name)
+
+    def dying(*arguments: Any, **options: Any) -> Any:
+        if is_after:
+            original(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def dying_async(*arguments: Any, **options: Any) -> Any:
+        if is_after:
+            await original(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, name, dying_async if inspect.iscoroutinefunction(original) else dying)
+
+
+if __name__ == "__main__":
+    main()
