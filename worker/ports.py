@@ -420,6 +420,14 @@ class StoredObject:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomPresence:
+    """Somebody who publishes in a room, as its server tells."""
+
+    user_id: str
+    shares_screen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BucketFacts:
     """A bucket of the store."""
 

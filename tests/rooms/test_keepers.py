@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from tests.rooms.mesh_world import Ear
-from tests.support.company import company
+from tests.support.company import company, event
 from tests.support.janus import URL, JanusClient, JanusOptions, janus_server
+from tests.support.janus_cast import janus_cast
 from tests.support.namespace import network_namespace
 from worker.errors import RoomError, RoomRefused
 from worker.jobs.ports import RoomKeeper
@@ -46,6 +47,19 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def told(keeper: RoomKeeper, expected: dict[str, dict[str, bool]]) -> None:
+    """Wait until *keeper* tells that: who is in which room, and whether with a screen."""
+    async with asyncio.timeout(15):
+        while True:
+            rooms = await keeper.people()
+            if {
+                room: {each.user_id: each.shares_screen for each in there}
+                for room, there in rooms.items()
+            } == expected:
+                return
+            await asyncio.sleep(0.1)
+
+
 # --- the test room --------------------------------------------------------------------------
 
 
@@ -62,6 +76,12 @@ async def test_who_is_removed_leaves_the_recording_and_nobody_else_does(
         before = len(people.witness.of(bob))
         await people.until(lambda: len(people.witness.of(bob)) > before + 25)
         assert left(people.witness) == {"ada"}
+
+
+async def test_who_publishes_in_which_room_is_told(library: LoopLibrary) -> None:
+    async with company((ADA, BOB + event(0, "bob", "share_screen")), library) as people:
+        keeper: RoomKeeper = MeshKeeper(people.url)
+        await told(keeper, {"r": {"ada": False, "bob": True}})
 
 
 async def test_a_dismissed_room_is_empty_for_who_records_it(library: LoopLibrary) -> None:
@@ -180,6 +200,16 @@ async def test_janus_users_are_removed_by_display_name_or_by_number(tmp_path: Pa
         await janus_keeper().remove_users("1234", [str(ben_id)])
         assert await parting(ben) == "kicked"
         assert await listed("1234") == {}
+
+
+@pytest.mark.usefixtures("namespace")
+async def test_who_publishes_in_janus_rooms_is_told(tmp_path: Path) -> None:
+    async with guarded_janus(tmp_path):
+        keeper: RoomKeeper = janus_keeper(naming=JanusNaming(user_id_is_display=True))
+        async with member("Ann"):
+            assert await keeper.people() == {}, "who publishes nothing is nobody to record"
+        async with janus_cast(ADA + BOB):
+            await told(keeper, {"1234": {"Ada": False, "Bob": False}})
 
 
 @pytest.mark.usefixtures("namespace")

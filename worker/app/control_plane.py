@@ -40,6 +40,7 @@ from worker.api.routes.rooms import Rooms
 from worker.api.routes.rules import Rules
 from worker.api.server import api_application
 from worker.api.wire.callback import CallbackFacts, callback_body
+from worker.api.wire.job_record import Opening, automatic_job, is_automatic
 from worker.app.background import running
 from worker.app.costs import needs_of
 from worker.app.housekeeping import keep_house
@@ -50,6 +51,7 @@ from worker.app.places import check_exposure, room_document, room_keeper
 from worker.app.stores import browser, calls
 from worker.core.spec import CallbackSpec
 from worker.engine.clock import LoopClock
+from worker.jobs.auto_recorder import AutoRecorder, Stream
 from worker.jobs.closing import Closing
 from worker.jobs.desk import Desk, Room
 from worker.jobs.lines import Lines
@@ -137,10 +139,12 @@ class _Plane:
             on_change=self._woken,
         )
         self._reconciler: Reconciler | None = None
+        self._room_document = room_document(settings.rooms)
+        self._keeper = room_keeper(settings.rooms, LoopClock(asyncio.get_running_loop()))
         self._mailer = Mailer(
             records,
             post_to=self._post_to,
-            is_leader=lambda: self._reconciler is not None and self._reconciler.is_leader,
+            is_leader=self._leads,
             unix_ms=unix_ms,
             rng=Random(),
         )
@@ -161,8 +165,18 @@ class _Plane:
             unix_ms=unix_ms,
             is_told=closing.is_told,
         )
+        recorder = AutoRecorder(
+            self._records,
+            self._desk,
+            self._keeper,
+            job_of=self._automatic_job,
+            is_automatic=is_automatic,
+            is_leader=self._leads,
+            unix_ms=unix_ms,
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reconciler.run(), name="reconciler")
+            group.create_task(recorder.run(), name="automatic recording")
             group.create_task(self._mailer.run(), name="mailer")
             group.create_task(self._lines.follow(), name="lines")
             group.create_task(
@@ -216,12 +230,11 @@ class _Plane:
         jobs = JobsContext(
             records=records,
             orders=self._desk,
-            room_document=room_document(settings.rooms),
+            room_document=self._room_document,
             unix_ms=unix_ms,
             reach=Reach.parse(settings.net.allow),
             grants_needed=grants,
         )
-        keeper = room_keeper(settings.rooms, LoopClock(asyncio.get_running_loop()))
         operations = [
             *Apps(records, unix_ms, settings.api.apps_per_account).operations(),
             *Rules(
@@ -231,7 +244,7 @@ class _Plane:
             *Callbacks(records, unix_ms, self._check_address).operations(),
             *MixJobs(jobs).operations(),
             *IndividualJobs(jobs).operations(),
-            *Rooms(records=records, keeper_for=lambda app_id: keeper).operations(),
+            *Rooms(records=records, keeper_for=lambda app_id: self._keeper).operations(),
             *BucketAccess(
                 records, browser(settings.storage), settings.storage.region, grants_needed=grants
             ).operations(),
@@ -249,6 +262,21 @@ class _Plane:
 
     def _last_word(self, job: JobRecord, over: RecordingOver) -> bytes:
         return callback_body(over, CallbackFacts(job.app_id, job.room_id, job.stream_name))
+
+    def _automatic_job(self, stream: Stream) -> JobRecord:
+        opening = Opening(
+            account_id=stream.app.account_id,
+            app_id=stream.app.app_id,
+            job_id=token_hex(16),
+            unique_id=stream.key,
+            room=self._room_document(stream.app.app_id, stream.room_id),
+            rule=stream.rule,
+            created_unix_ms=unix_ms(),
+        )
+        return automatic_job(stream.user_id, stream.room_id, opening, is_screen=stream.is_screen)
+
+    def _leads(self) -> bool:
+        return self._reconciler is not None and self._reconciler.is_leader
 
     def _woken(self) -> None:
         self._lines.wake()

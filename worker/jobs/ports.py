@@ -19,7 +19,7 @@ from worker.jobs.values import (
     Rule,
     Token,
 )
-from worker.ports import BucketFacts, ObjectFacts
+from worker.ports import BucketFacts, ObjectFacts, RoomPresence
 
 
 class Records(Protocol):
@@ -113,6 +113,10 @@ class Records(Protocol):
 
     async def set_auto_record(self, account_id: str, app_id: str, auto: AutoRecord) -> App:
         """Raises `NotFound`, also for a rule that is not the application's."""
+        ...
+
+    async def auto_recording_apps(self) -> Sequence[App]:
+        """Of all accounts, those in use that record by themselves."""
         ...
 
     async def remove_app(self, account_id: str, app_id: str) -> None:
@@ -288,6 +292,10 @@ class RoomKeeper(Protocol):
 
     async def remove_users(self, room_id: str, user_ids: Sequence[str]) -> None:
         """Those who are there; absent ones do not matter."""
+        ...
+
+    async def people(self) -> Mapping[str, Sequence[RoomPresence]]:
+        """Who publishes, in every room of the server where anybody does."""
         ...
 
 

@@ -134,6 +134,17 @@ def participants(event: Mapping[str, object]) -> tuple[Listed, ...]:
     )
 
 
+def rooms_with_people(event: Mapping[str, object]) -> tuple[int | str, ...]:
+    """Rooms that are not empty, from the answer to `list`. Raises `BadMessage`."""
+    return tuple(
+        room
+        for entry in _objects(event.get("list"), MAX_LISTED)
+        if isinstance(room := entry.get("room"), int | str)
+        and isinstance(count := entry.get("num_participants"), int)
+        and count > 0
+    )
+
+
 def departed(event: Mapping[str, object]) -> FeedId | None:
     """The publisher that *event* says has left or publishes no more. Raises `BadMessage`.
 

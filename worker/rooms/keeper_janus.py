@@ -1,10 +1,12 @@
 """Administers rooms of Janus's VideoRoom plugin over its WebSocket API."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from worker.errors import RoomError, RoomRefused
+from worker.ports import RoomPresence
 from worker.rooms.janus_link import (
     NO_SUCH_ROOM,
     NOT_ALLOWED,
@@ -12,11 +14,13 @@ from worker.rooms.janus_link import (
     JanusLink,
     RequestFailed,
 )
-from worker.rooms.janus_messages import Listed, participants
+from worker.rooms.janus_messages import Listed, participants, rooms_with_people
 from worker.rooms.janus_roster import JanusNaming
 
 WITHIN_S = 10.0
 NO_SUCH_FEED = 428
+
+T = TypeVar("T")
 
 
 class JanusKeeper:
@@ -64,6 +68,29 @@ class JanusKeeper:
             room_id, lambda who: self._naming.user_id(who.feed_id, who.display_name) in unwanted
         )
 
+    async def people(self) -> Mapping[str, Sequence[RoomPresence]]:
+        """Who publishes, in every room where anybody does; screens are not told apart.
+
+        Raises `RoomError`.
+        """
+
+        async def listed(link: JanusLink, handle_id: int) -> dict[str, Sequence[RoomPresence]]:
+            answer = await link.message(handle_id, {"request": "list"})
+            found: dict[str, Sequence[RoomPresence]] = {}
+            for room in rooms_with_people(answer.event):
+                asked = {"request": "listparticipants", "room": room}
+                present = participants((await link.message(handle_id, asked)).event)
+                people = [
+                    RoomPresence(self._naming.user_id(who.feed_id, who.display_name))
+                    for who in present
+                    if who.is_publisher
+                ]
+                if people:
+                    found[str(room)] = people
+            return found
+
+        return await self._visit(listed)
+
     async def _put_out(
         self, room_id: str, is_unwanted: Callable[[Listed], bool], *, then_destroy: bool = False
     ) -> bool:
@@ -71,6 +98,31 @@ class JanusKeeper:
         if not self._rooms_are_named and not room_id.isdecimal():
             return False
         room = {"room": room_id if self._rooms_are_named else int(room_id)}
+
+        async def put_out(link: JanusLink, handle_id: int) -> None:
+            answer = await link.message(handle_id, {"request": "listparticipants", **room})
+            for who in filter(is_unwanted, participants(answer.event)):
+                kick = {"request": "kick", "id": who.feed_id, **room, **self._secret}
+                try:
+                    await link.message(handle_id, kick)
+                except RequestFailed as exc:
+                    if exc.error_code != NO_SUCH_FEED:  # has just left
+                        raise
+            if then_destroy:
+                await link.message(handle_id, {"request": "destroy", **room, **self._secret})
+
+        try:
+            await self._visit(put_out)
+        except RequestFailed as exc:
+            if exc.error_code == NO_SUCH_ROOM:
+                return False
+            if exc.error_code == NOT_ALLOWED:
+                raise RoomRefused("the room does not accept our secret") from exc
+            raise
+        return True
+
+    async def _visit(self, work: Callable[[JanusLink, int], Awaitable[T]]) -> T:
+        """What *work* gives in a session of its own. Raises `RoomError`."""
         link = JanusLink(url=self._url, access=self._access, clock_ns=self._clock_ns)
         handle_id = 0
 
@@ -83,27 +135,13 @@ class JanusKeeper:
             async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as tasks:
                 staying = tasks.create_task(link.run(attach, lambda _: None), name="janus link")
                 await link.is_up.wait()
-                answer = await link.message(handle_id, {"request": "listparticipants", **room})
-                for who in filter(is_unwanted, participants(answer.event)):
-                    kick = {"request": "kick", "id": who.feed_id, **room, **self._secret}
-                    try:
-                        await link.message(handle_id, kick)
-                    except RequestFailed as exc:
-                        if exc.error_code != NO_SUCH_FEED:  # has just left
-                            raise
-                if then_destroy:
-                    await link.message(handle_id, {"request": "destroy", **room, **self._secret})
+                result = await work(link, handle_id)
                 with suppress(RoomError):
                     await link.request("destroy")  # the session: it would outlive the socket
                 staying.cancel()
-            return True
+            return result
         except* RoomError as failures:
             failure = failures.exceptions[0]
         except* TimeoutError:
             failure = RoomError("Janus does not answer")
-        error_code = failure.error_code if isinstance(failure, RequestFailed) else None
-        if error_code == NO_SUCH_ROOM:
-            return False
-        if error_code == NOT_ALLOWED:
-            raise RoomRefused("the room does not accept our secret") from failure
         raise failure

@@ -181,7 +181,8 @@ class RoomServer:
     async def rooms(self, request: web.Request) -> web.StreamResponse:
         """Who is where. Behind a token only for those who bear it."""
         authorization = request.headers.get(hdrs.AUTHORIZATION)
-        if self._token is not None and not bears(authorization, self._token):
+        tokens = [token for token in (self._token, self._admin_token) if token is not None]
+        if self._token is not None and not any(bears(authorization, each) for each in tokens):
             return _problem(HTTPStatus.UNAUTHORIZED, "Authorization: bearer token required")
         return _json(self._lobby.listing())
 

@@ -90,6 +90,17 @@ async def test_parts_of_an_application_change_by_themselves(records: Records) ->
     assert await records.app(ACME, ACME_APP) == automatic
 
 
+async def test_applications_that_record_by_themselves_are_found_while_they_are_in_use(
+    records: Records,
+) -> None:
+    rule, _ = await records.put_rule(ACME, a_rule())
+    await records.set_auto_record(ACME, ACME_APP, AutoRecord(True, rule.rule_id, 8))
+    await records.set_auto_record(BOLT, BOLT_APP, AutoRecord(False, "", 8))
+    assert await records.auto_recording_apps() == (await records.app(ACME, ACME_APP),)
+    await records.set_app_state(ACME, ACME_APP, AppState.STOPPED, 9)
+    assert await records.auto_recording_apps() == ()
+
+
 async def test_automatic_recording_goes_by_a_rule_of_the_application(records: Records) -> None:
     await records.put_rule(BOLT, a_rule("6" * 32, BOLT_APP))
     for rule_id in ("6" * 32, "7" * 32):

@@ -7,12 +7,15 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from worker.api.wire.individual import individual_asked, individual_audio, individual_mix
 from worker.api.wire.job_document import parse_job_document
 from worker.api.wire.job_mix import changed, effective
 from worker.api.wire.job_request import IndividualJobRequest, JobRequest, MixJobRequest
 from worker.api.wire.mix_param import MixChange
 from worker.api.wire.record import rtmp_urls
+from worker.api.wire.refusal import refuse
 from worker.errors import Fault, InvalidField
 from worker.jobs.values import JobKind, JobRecord, Json, Rule
 
@@ -60,6 +63,35 @@ def individual_job(request: IndividualJobRequest, opening: Opening) -> JobRecord
         asked=individual_asked(request),
         document={"mix_param": individual_mix(request), "audio": individual_audio(request)},
     )
+
+
+def automatic_job(user_id: str, room_id: str, opening: Opening, *, is_screen: bool) -> JobRecord:
+    """The job of a stream that is recorded by itself: somebody's screen, or all else of theirs.
+
+    Raises `InvalidField` for names that the API does not have.
+    """
+    try:
+        request = IndividualJobRequest.model_validate(
+            {
+                "room_id": room_id,
+                "user_id": user_id,
+                "video_type": "SCREENSTREAM" if is_screen else "CAMERASTREAM",
+                "is_record_audio": not is_screen,
+            }
+        )
+    except ValidationError as exc:
+        raise refuse(exc, tagged=()) from None
+    job = individual_job(request, opening)
+    kind = "v_a" if is_screen else "av_m"
+    stream_name = f"{opening.app_id}_{room_id}_{user_id}_{kind}"
+    return replace(
+        job, stream_name=stream_name, document={**job.document, "stream_name": stream_name}
+    )
+
+
+def is_automatic(job: JobRecord) -> bool:
+    """Whether `automatic_job` made it: names of other streams begin otherwise."""
+    return job.stream_name.startswith(f"{job.app_id}_")
 
 
 def with_mix(job: JobRecord, change: MixChange) -> JobRecord:

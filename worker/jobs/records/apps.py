@@ -52,6 +52,13 @@ class Apps(Theme):
             )
             return total, tuple(_app(self._seal, row) for row in rows)
 
+    async def auto_recording_apps(self) -> Sequence[App]:
+        async with self._database.read() as transaction:
+            rows = await transaction.execute(
+                select(apps).where(apps.c.auto_is_on, apps.c.state == AppState.ACTIVE.value)
+            )
+            return tuple(_app(self._seal, row) for row in rows)
+
     async def set_app_state(
         self, account_id: str, app_id: str, state: AppState, now_unix_ms: int
     ) -> App:
