@@ -10,9 +10,12 @@ RUN := $(BIN)/mixworker
 demo: setup
 	$(RUN) demo --output out
 
-# Everything the gate runs: lint, types, import rules, all tests.
+# Everything the gate runs: lint, types, import rules, all tests. Those that need the machine for
+# themselves, because they happen in real time, one after the other.
+REAL_TIME := tests/rooms tests/testroom tests/e2e
 test: packages lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile $(REAL_TIME:%=--ignore=%)
+	$(BIN)/pytest $(REAL_TIME)
 
 lint: dev
 	$(BIN)/ruff format --check .
@@ -22,7 +25,7 @@ lint: dev
 
 # The quick part of the tests, without real browsers and long recordings.
 unit: dev
-	$(BIN)/pytest --ignore=tests/e2e
+	$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/e2e --ignore=tests/rehearsals
 
 # The peers are Debian's ffmpeg and GStreamer.
 bench: dev

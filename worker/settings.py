@@ -177,12 +177,19 @@ class RoomsSettings(_Section):
     kind: Literal["testroom", "janus"] = "testroom"
     url: str = "ws://127.0.0.1:8080/ws"
     names: bool = False
+    per_app: bool = False
     pin_file: str = ""
     token_file: str = ""
     api_secret_file: str = ""
     secret_file: str = ""
     user_id: Literal["id", "display"] = "id"
     destroy: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_named(self) -> Self:
+        if self.per_app and self.kind == "janus" and not self.names:
+            raise ValueError("per_app needs rooms with names")
+        return self
 
     def secret(self, key: Literal["pin", "token", "api_secret", "secret"]) -> str | None:
         """What the file of that name holds. Raises `InvalidField` when it cannot be read."""

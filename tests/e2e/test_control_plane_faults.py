@@ -11,7 +11,7 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import aiohttp
 import pytest
 
 from tests.support.cheap_worker import EVENTS, Diary, diaries
-from tests.support.kill_points import ForkedPlane, Nursery, nursery
+from tests.support.kill_points import ForkedPlane, Nursery, nursery, until
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.receiver import Receiver, served
 from tests.support.tcp_faults import TcpLink, tcp_link
@@ -62,8 +62,8 @@ MORE_KILL_POINTS = (
     "before the worker's state is stored",
     "after a callback is marked",
 )
-POINTS_OF_AN_UPDATE = ("before the reply to an update",)
-POINTS_OF_A_STOP = (
+POINTS_OF_AN_ORDER = (
+    "before the reply to an update",
     "before the reply to a stop",
     "before the last word",
     "after the last word",
@@ -104,10 +104,9 @@ class World:
     def control(self) -> Path:
         return self.directory / "control"
 
-    async def start(self, port: int, point: str = "", **settings: str) -> ForkedPlane:
+    async def start(self, port: int, **fork: Any) -> ForkedPlane:
         log = self.directory / f"plane-{len(self.planes)}.log"
-        environment = {**self.settings, "MIXWORKER_API__PORT": str(port), **settings}
-        plane = self.forks.fork(environment, log, point)
+        plane = self.forks.fork({**self.settings, "MIXWORKER_API__PORT": str(port)}, log, **fork)
         self.planes.append(plane)
         await plane.ready()
         return plane
@@ -140,34 +139,30 @@ class World:
     async def having(self, key: str) -> list[JobRecord]:
         return [job for job in await self.records.jobs(ACCOUNT, size=9999) if job.unique_id == key]
 
-    async def running(self, job_id: str, within_s: float = 20) -> Diary:
-        """The worker of a job that is RUNNING, the only one that lives."""
-        async with asyncio.timeout(within_s):
-            while (await self.job(job_id)).state is not State.RUNNING:
+    async def becomes(self, job_id: str, holds: Callable[[JobRecord], bool]) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                if holds(await self.job(job_id)):
+                    return
                 await asyncio.sleep(0.02)
+
+    async def running(self, job_id: str) -> Diary:
+        """The worker of a job that is RUNNING, the only one that lives."""
+        await self.becomes(job_id, lambda job: job.state is State.RUNNING)
         [worker] = self.living(job_id)
         return worker
 
     def living(self, job_id: str = "*") -> list[Diary]:
         return [each for each in diaries(self.control / "results", job_id) if each.is_alive()]
 
-    async def empty(self, within_s: float = NO_ORPHANS_S) -> None:
+    async def empty(self) -> None:
         """Wait until no worker lives."""
-        async with asyncio.timeout(within_s):
-            while self.living():
-                await asyncio.sleep(0.05)
+        await until(lambda: not self.living(), NO_ORPHANS_S)
 
-    async def over(self, job_id: str, within_s: float = 20) -> None:
-        async with asyncio.timeout(within_s):
-            while not (await self.job(job_id)).is_over:
-                await asyncio.sleep(0.02)
-
-    async def told(self, job_id: str, within_s: float = 20) -> list[str]:
+    async def told(self, job_id: str) -> list[str]:
         """Types of the events of a job that the receiver accepted, each event once."""
-        async with asyncio.timeout(within_s):
-            while EVENTS[-1] not in (types := self.events(job_id)):
-                await asyncio.sleep(0.02)
-        return types
+        await until(lambda: EVENTS[-1] in self.events(job_id))
+        return self.events(job_id)
 
     def events(self, job_id: str) -> list[str]:
         of_job = [call for call in self.receiver.accepted if call.body["job_id"] == job_id]
@@ -201,14 +196,14 @@ def shown(mix: Any) -> str:
     return user_id
 
 
-async def heard(worker: Diary, user_id: str, within_s: float = 10) -> float:
+async def heard(worker: Diary, user_id: str) -> float:
     """When *worker* was told to show that user."""
-    async with asyncio.timeout(within_s):
-        while True:
-            for at_s, mix in worker.mixes():
-                if shown(mix) == user_id:
-                    return at_s
-            await asyncio.sleep(0.01)
+
+    def told() -> list[float]:
+        return [at_s for at_s, mix in worker.mixes() if shown(mix) == user_id]
+
+    await until(told)
+    return told()[0]
 
 
 @asynccontextmanager
@@ -281,7 +276,7 @@ def free_port() -> int:
 async def killed_while_creating(around: World, port: int, point: str) -> str:
     """The job whose creation was interrupted at *point* and then asked for again."""
     key = point.replace(" ", "-").replace("'", "")
-    plane = await around.start(port, point)
+    plane = await around.start(port, point=point)
     acknowledged = None
     try:
         status, answer = await around.call(plane, "POST", JOBS, order(key))
@@ -316,7 +311,7 @@ async def stopped(around: World, plane: ForkedPlane, job_ids: list[str]) -> None
     await around.empty()
     for job_id in job_ids:
         assert await around.told(job_id) == list(EVENTS)
-        await around.over(job_id)
+        await around.becomes(job_id, lambda job: job.is_over)
         job = await around.job(job_id)
         assert (job.attempt, job.failures) == (1, 0)
         assert [each.attempt for each in diaries(around.control / "results", job_id)] == [1]
@@ -345,31 +340,32 @@ async def test_a_kill_at_any_other_point_loses_and_doubles_nothing(
     async with world(forks, tmp_path) as around:
         port = free_port()
         jobs = [await killed_while_creating(around, port, point) for point in MORE_KILL_POINTS]
-        for point in POINTS_OF_AN_UPDATE:
-            plane = await around.start(port, point)
+        for point in POINTS_OF_AN_ORDER:
+            plane = await around.start(port)
             job = await around.create(plane, point.replace(" ", "-"))
             worker = await around.running(job.job_id)
-            with pytest.raises(aiohttp.ClientError):
-                await around.call(plane, "PUT", f"{JOBS}/{job.job_id}", layout("somebody"))
-            await plane.died()
-            await around.expire_lease()
-            plane = await around.start(port)
-            await heard(worker, "somebody")
+            for job_id in jobs[len(MORE_KILL_POINTS) :]:
+                await around.becomes(job_id, lambda job: job.is_live or job.is_over)
             plane.kill()
-            jobs.append(job.job_id)
-        for point in POINTS_OF_A_STOP:
-            await around.expire_lease()
-            plane = await around.start(port, point)
-            job = await around.create(plane, point.replace(" ", "-"))
-            await around.running(job.job_id)
-            try:
-                await around.call(plane, "DELETE", f"{JOBS}/{job.job_id}")
-            except aiohttp.ClientError:
-                pass
             await plane.died()
-            assert not (await around.job(job.job_id)).is_live
+            await around.expire_lease()
+            plane = await around.start(port, point=point)
+            path = f"{JOBS}/{job.job_id}"
+            method, body = ("PUT", layout("somebody")) if "update" in point else ("DELETE", None)
+            try:
+                await around.call(plane, method, path, body)
+            except aiohttp.ClientError:
+                pass  # it died before it answered
+            await plane.died()
+            assert (await around.job(job.job_id)).is_live is (method == "PUT")
+            if method == "PUT":
+                await around.expire_lease()
+                plane = await around.start(port)
+                await heard(worker, "somebody")
+                plane.kill()
+                await plane.died()
             jobs.append(job.job_id)
-        await around.expire_lease()
+            await around.expire_lease()
         await stopped(around, await around.start(port), jobs)
 
 
@@ -448,9 +444,7 @@ async def pair(forks: Nursery, directory: Path, postgres: PostgresServer) -> Asy
 
 
 async def leads(plane: ForkedPlane, within_s: float = 20) -> None:
-    async with asyncio.timeout(within_s):
-        while ": leads" not in plane.log.read_text():
-            await asyncio.sleep(0.01)
+    await until(lambda: ": leads" in plane.log.read_text(), within_s)
 
 
 @pytest.mark.timeout(180)
@@ -576,9 +570,7 @@ async def test_stops_and_updates_at_odd_moments(forks: Nursery, tmp_path: Path) 
         os.kill(worker.pid, signal.SIGKILL)
         path = f"{JOBS}/{job.job_id}"
         assert (await around.call(plane, "PUT", path, layout("late")))[0] == 200
-        async with asyncio.timeout(20):
-            while not [each for each in around.living(job.job_id) if each.attempt == 2]:
-                await asyncio.sleep(0.02)
+        await until(lambda: [each.attempt for each in around.living(job.job_id)] == [2])
         [worker] = around.living(job.job_id)
         began_s = worker.lines()[0]["at"]
         assert await heard(worker, "late") - began_s < TOLD_S
@@ -596,7 +588,8 @@ async def test_a_launcher_that_is_down_and_a_database_that_is_locked_harm_no_job
     forks: Nursery, tmp_path: Path
 ) -> None:
     async with world(forks, tmp_path) as around:
-        plane = await around.start(free_port())
+        port = free_port()
+        plane = await around.start(port)
         with no_launcher(around.control):
             waits = await around.create(plane, "no-launcher")
             await asyncio.sleep(1)
@@ -607,13 +600,22 @@ async def test_a_launcher_that_is_down_and_a_database_that_is_locked_harm_no_job
         with locked(around.control / "control.db"):
             assert (await around.call(plane, "GET", path))[1]["state"] == "RUNNING"
             update = asyncio.create_task(around.call(plane, "PUT", path, layout("locked")))
-            await asyncio.sleep(4)
+            await asyncio.sleep(3)
             assert not update.done()
         assert (await update)[0] == 200
         assert await heard(workers[1], "locked") - time.time() < TOLD_S
-        assert [each.pid for each in around.living()] == [each.pid for each in workers]
-        await stopped(around, plane, [waits.job_id, job.job_id])
-        assert "Traceback" not in plane.log.read_text()
+        plane.kill()
+        await plane.died()
+        impatient = await around.start(port, patience_s=0.5)
+        with locked(around.control / "control.db"):
+            status, refusal = await around.call(impatient, "PUT", path, layout("late"))
+            assert (status, refusal["error_code"]) == (500, "RTC.00002002")
+            assert (await around.call(impatient, "GET", path))[1]["state"] == "RUNNING"
+            await asyncio.sleep(1.5)
+        assert {each.pid for each in around.living()} == {each.pid for each in workers}
+        await stopped(around, impatient, [waits.job_id, job.job_id])
+        assert "late" not in [shown(mix) for _, mix in workers[1].mixes()]
+        assert "Traceback" not in plane.log.read_text() + impatient.log.read_text()
 
 
 @contextmanager

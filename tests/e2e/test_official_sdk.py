@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,7 @@ from tests.support.rehearse import people
 from tests.support.rtmp import free_port, make_certificate
 from tests.support.s3 import BUCKET, s3_server
 from tests.support.seeing import Watch
+from tests.support.selection import heard
 from worker.core.layout.geometry import Fit, Rect, Size
 from worker.testroom.person import Sighting, tone_hz
 from worker.testroom.server import serve_room
@@ -41,15 +43,16 @@ TONES = f'{CAMERA}[defaults.microphone]\nmode = "tone"\nlevel_db = -26\nbeep = f
 ROOM, LOBBY = "boardroom", "lobby"
 FPS = 15
 LOCATION = "cn-north-4"
-RECORDED_S = 4
-AUDIBLE_DB, SILENT_DB = -50, -70
+RECORDED_S = 3
 
 MAY_BE_ABSENT = {
-    "app.callbacks.push_callback",
-    "app.callbacks.record_callback",
-    "job.description",
-    "job.stop_reason",
-    "rule.hls_config",
+    *(
+        f"app.{each}callbacks.{name}_callback"
+        for each in ("", "apps.")
+        for name in ("push", "record")
+    ),
+    *("job.description", "job.stop_reason"),
+    *("rule.hls_config", "rule.rules.hls_config"),
     *(f"job.mix_param.{name}background_image" for name in ("", "screen_", "default_user_")),
     "job.mix_param.user_background_images",
     "job.mix_param.layout_panes.filling_policy",
@@ -444,27 +447,27 @@ async def assert_files(world: World, files: Mapping[str, str]) -> None:
     for recording in recordings.values():
         assert recording.decode_errors() == ""
         assert recording.video.packets >= RECORDED_S * FPS
-    seen = people_in(recordings["mix"], Fit.COVER)
-    assert (seen[FPS], seen[-FPS]) == (Sighting(0, is_screen=False), Sighting(1, is_screen=False))
-    assert set(people_in(recordings["individual_stream"], Fit.CONTAIN)[FPS:]) == {
-        Sighting(1, is_screen=False)
-    }
-    levels = {
-        kind: hearing.tone_levels(
-            hearing.mono(recording.sound())[hearing.RATE_HZ :], [tone_hz(0), tone_hz(1)]
-        )
-        for kind, recording in recordings.items()
-    }
-    # The last windows may lie in the drain.
-    assert (levels["mix"][:-10] > AUDIBLE_DB).all(), "the mix has both voices"
-    assert (levels["individual_stream"][:-10, 1] > AUDIBLE_DB).all()
-    assert (levels["individual_stream"][:, 0] < SILENT_DB).all()
+    mix, alone = recordings["mix"], recordings["individual_stream"]
+    assert seen_in(mix, Fit.COVER) == [Sighting(0, is_screen=False), Sighting(1, is_screen=False)]
+    assert seen_in(alone, Fit.CONTAIN) == [Sighting(1, is_screen=False)]
+    # Begin and end may be without sound.
+    assert voices_in(mix).count({0, 1}) > RECORDED_S / 2 / 0.1
+    assert {0} not in voices_in(alone) and {0, 1} not in voices_in(alone)
+    assert voices_in(alone).count({1}) > RECORDED_S / 2 / 0.1
 
 
-def people_in(recording: Recording, fit: Fit) -> list[Sighting | None]:
-    """Who fills the canvas, frame by frame."""
+def seen_in(recording: Recording, fit: Fit) -> list[Sighting]:
+    """Who fills the canvas, one after the other, in frames that can be read."""
     canvas = Rect(0, 0, recording.video.width, recording.video.height)
-    return recording.watch({"all": Watch(canvas, Size(320, 180), fit)})["all"].people
+    people_ = recording.watch({"all": Watch(canvas, Size(320, 180), fit)})["all"].people
+    read = [one for one in people_ if one is not None]
+    assert len(read) > RECORDED_S / 2 * FPS
+    return [one for one, _ in groupby(read)]
+
+
+def voices_in(recording: Recording) -> list[set[int]]:
+    """Who is heard, each 100 ms."""
+    return heard(hearing.mono(recording.sound()), [tone_hz(0), tone_hz(1)])
 
 
 async def test_who_signs_does_all_that_the_sdk_can_over_tls(

@@ -69,7 +69,7 @@ def recorder_of(plane: Control, keeper: FakeKeeper) -> AutoRecorder:
     return AutoRecorder(
         plane.records,
         plane.desk,
-        keeper,
+        lambda app_id: keeper,
         job_of=job_of,
         is_automatic=lambda job: job.stream_name.startswith(APP),
         is_leader=lambda: True,

@@ -108,9 +108,9 @@ async def test_parts_go_up_while_the_file_grows(
         await asyncio.sleep(0.1)
         assert proxy.count("PUT", "partNumber") == 0
         parcel.grew(file.append(2 * PART))
-        await until(lambda: proxy.count("PUT", "partNumber") == 2)
+        await until(lambda: courier.state.uploaded_bytes == 2 * PART)
+        assert proxy.count("PUT", "partNumber") == 2
         assert courier.state.pending_bytes == PART - 1
-        assert courier.state.uploaded_bytes == 2 * PART
         content = file.finish()
         sent_before = sum(proxy.bodies)
         stored = await parcel.seal()

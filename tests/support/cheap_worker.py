@@ -125,7 +125,9 @@ class CheapWorker:
             tls=None,  # type: ignore[arg-type]  # never used on loopback
             unix_s=time.time,
         )
-        while (await post(event)).status != OK:
+        while True:
+            if (await post(event)).status == OK:
+                break
             await asyncio.sleep(0.05)
         self.note(said=event_type)
 

@@ -18,11 +18,22 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-READY_S = 30
 BEFORE, AFTER = False, True
+PATIENCE_S = 10.0
+"""As in service."""
+
+
+async def until(holds: Callable[[], object], within_s: float = 30) -> None:
+    """Wait for something that nobody tells us."""
+    async with asyncio.timeout(within_s):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0.01)
 
 
 def _points() -> Mapping[str, tuple[type, str, bool]]:
@@ -65,19 +76,21 @@ class ForkedPlane:
     url: str = ""
 
     async def ready(self) -> None:
-        async with asyncio.timeout(READY_S):
-            while (found := re.search(r"dashboard: (\S+)\n", self.log.read_text())) is None:
-                assert not self.has_died(), self.log.read_text()
-                await asyncio.sleep(0.01)
-        self.url = found[1]
+        """Wait until it serves, and learn where."""
+
+        def serves() -> bool:
+            if found := re.search(r"dashboard: (\S+)\n", self.log.read_text()):
+                self.url = found[1]
+            assert self.url or not self.has_died(), self.log.read_text()
+            return bool(self.url)
+
+        await until(serves)
 
     def has_died(self) -> bool:
         return bool(select.select([self.handle], [], [], 0)[0])
 
-    async def died(self, within_s: float = 20) -> None:
-        async with asyncio.timeout(within_s):
-            while not self.has_died():
-                await asyncio.sleep(0.01)
+    async def died(self) -> None:
+        await until(self.has_died)
 
     def kill(self) -> None:
         try:
@@ -92,10 +105,25 @@ class Nursery:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def fork(self, environment: Mapping[str, str], log: Path, point: str = "") -> ForkedPlane:
-        """One that dies at *point*, if it is given one; `ready` tells when it serves."""
+    def fork(
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        point: str = "",
+        patience_s: float = PATIENCE_S,
+    ) -> ForkedPlane:
+        """One that dies at *point*, if it is given one; `ready` tells when it serves.
+
+        *patience_s* is how long it waits for a lock of its database.
+        """
         log.touch()
-        order = {"environment": dict(environment), "log": str(log), "point": point}
+        order = {
+            "environment": dict(environment),
+            "log": str(log),
+            "point": point,
+            "patience_s": patience_s,
+        }
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -117,8 +145,10 @@ def nursery() -> Iterator[Nursery]:
 
 
 def main() -> None:
-    from worker.app import control_plane  # noqa: F401 -- imported for those who are forked
+    # Imported for those who are forked.
+    from worker.app import control_plane  # noqa: F401
     from worker.cli import serve  # noqa: F401
+    from worker.storage import browse  # noqa: F401
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     for line in sys.stdin:
@@ -128,8 +158,10 @@ def main() -> None:
         print(child, flush=True)
 
 
-def _serve(environment: dict[str, str], log: str, point: str) -> NoReturn:
+def _serve(environment: dict[str, str], log: str, point: str, patience_s: float) -> NoReturn:
     from worker.__main__ import main as mixworker
+    from worker.app import control_plane
+    from worker.jobs.records import open_records
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.update(environment)
@@ -138,6 +170,7 @@ def _serve(environment: dict[str, str], log: str, point: str) -> NoReturn:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     _replace_workers()
+    control_plane.open_records = partial(open_records, patience_s=patience_s)  # type: ignore[assignment]
     if point:
         _arm(*_points()[point])
     sys.argv = ["mixworker", "serve"]

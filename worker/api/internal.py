@@ -54,7 +54,7 @@ class WorkersEntrance:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES)
         await socket.prepare(request)
         try:
-            await self.lines.serve(job_id, attempt, _Socket(socket, request))
+            await self.lines.serve(job_id, attempt, _Socket(socket))
         except RecordsDown:
             pass  # the worker dials again
         await socket.close()
@@ -99,9 +99,8 @@ class WorkersEntrance:
 class _Socket:
     """`lines.Socket` over aiohttp."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+    def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
-        self._request = request
 
     async def receive(self) -> str | bytes | None:
         while True:
@@ -116,9 +115,7 @@ class _Socket:
         await self._socket.send_str(text)
 
     async def close(self) -> None:
-        # At once: it was replaced because its other end has gone, so nobody would say goodbye.
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        await self._socket.close()
 
 
 def _worker(request: web.Request) -> tuple[str, int]:

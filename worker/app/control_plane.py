@@ -56,9 +56,10 @@ from worker.jobs.closing import Closing
 from worker.jobs.desk import Desk, Room
 from worker.jobs.lines import Lines
 from worker.jobs.mailer import Mailer
-from worker.jobs.ports import Launcher, Records
+from worker.jobs.ports import Launcher, Records, RoomKeeper
 from worker.jobs.reconciler import Reconciler
 from worker.jobs.records import Seal, open_records
+from worker.jobs.room_names import AppRooms, RoomNames
 from worker.jobs.values import JobRecord
 from worker.net.reach import Reach
 from worker.notify.post import HttpPost
@@ -168,7 +169,7 @@ class _Plane:
         recorder = AutoRecorder(
             self._records,
             self._desk,
-            self._keeper,
+            self._rooms_of,
             job_of=self._automatic_job,
             is_automatic=is_automatic,
             is_leader=self._leads,
@@ -244,7 +245,7 @@ class _Plane:
             *Callbacks(records, unix_ms, self._check_address).operations(),
             *MixJobs(jobs).operations(),
             *IndividualJobs(jobs).operations(),
-            *Rooms(records=records, keeper_for=lambda app_id: self._keeper).operations(),
+            *Rooms(records=records, keeper_for=self._rooms_of).operations(),
             *BucketAccess(
                 records, browser(settings.storage), settings.storage.region, grants_needed=grants
             ).operations(),
@@ -274,6 +275,9 @@ class _Plane:
             created_unix_ms=unix_ms(),
         )
         return automatic_job(stream.user_id, stream.room_id, opening, is_screen=stream.is_screen)
+
+    def _rooms_of(self, app_id: str) -> RoomKeeper:
+        return AppRooms(app_id, RoomNames(self._settings.rooms.per_app), self._keeper)
 
     def _leads(self) -> bool:
         return self._reconciler is not None and self._reconciler.is_leader

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 from worker.errors import InvalidField
 from worker.jobs.ports import RoomKeeper
+from worker.jobs.room_names import RoomNames
 from worker.jobs.values import Json
 from worker.ports import Clock
 from worker.rooms.janus_link import JanusAccess
@@ -28,8 +29,13 @@ def room_document(rooms: RoomsSettings) -> Callable[[str, str], Json]:
 
     Raises `InvalidField` for a room that cannot be.
     """
+    names = RoomNames(rooms.per_app)
     if rooms.kind == "testroom":
-        return lambda app_id, room_id: {"kind": "testroom", "url": rooms.url}
+        return lambda app_id, room_id: {
+            "kind": "testroom",
+            "url": rooms.url,
+            "room": names.at_server(app_id, room_id),
+        }
     secrets = {
         key: secret
         for key in ("pin", "token", "api_secret")
@@ -42,7 +48,7 @@ def room_document(rooms: RoomsSettings) -> Callable[[str, str], Json]:
         return {
             "kind": "janus",
             "url": rooms.url,
-            "room": room_id if rooms.names else int(room_id),
+            "room": names.at_server(app_id, room_id) if rooms.names else int(room_id),
             "user_id": rooms.user_id,
             **secrets,
         }

@@ -13,10 +13,10 @@ from worker.settings import Settings
 def room_of(spec: JobSpec, settings: Settings, clock: Clock) -> Room:
     """The room of *spec*, not joined yet."""
     match spec.room:
-        case TestRoomSpec(url):
+        case TestRoomSpec(url, room):
             return MeshRoom(
                 url=url,
-                room_id=spec.mix.room_id,
+                room_id=room or spec.mix.room_id,
                 user_id=_recorder_id(spec),
                 clock_ns=clock.now_ns,
                 ice=ice_settings(settings),

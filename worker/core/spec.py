@@ -102,10 +102,14 @@ class MixSpec:
 
 @dataclass(frozen=True, slots=True)
 class TestRoomSpec:
-    """A room of our own test-room server; `url` is its WebSocket address."""
+    """A room of our own test-room server; `url` is its WebSocket address.
+
+    `room` None: it is called as the mix says.
+    """
 
     __test__ = False
     url: str
+    room: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Automatic recording: a job for each stream of everybody who publishes in a new room.
 
 API reference section 3.3: only rooms that began after it was switched on. Which rooms there are is
-asked of their server, now and then; every application is taken to own all of them.
+asked of their server, now and then.
 """
 
 import asyncio
@@ -45,24 +45,27 @@ class AutoRecorder:
         self,
         records: Records,
         orders: Orders,
-        keeper: RoomKeeper,
+        rooms_of: Callable[[str], RoomKeeper],
         *,
         job_of: Callable[[Stream], JobRecord],
         is_automatic: Callable[[JobRecord], bool],
         is_leader: Callable[[], bool],
         unix_ms: Callable[[], int],
     ) -> None:
-        """*job_of* makes the job of a stream, *is_automatic* knows such jobs."""
+        """*rooms_of* tells who knows an application's rooms.
+
+        *job_of* makes the job of a stream, *is_automatic* knows such jobs.
+        """
         self._records = records
         self._orders = orders
-        self._keeper = keeper
+        self._rooms_of = rooms_of
         self._job_of = job_of
         self._is_automatic = is_automatic
         self._is_leader = is_leader
         self._unix_ms = unix_ms
         # All bounded by who is in the rooms, and the jobs there are.
-        self._began_unix_ms: dict[str, int] | None = None
-        """When each room was first seen; 0 for those that were there before us."""
+        self._began_unix_ms: dict[str, dict[str, int]] = {}
+        """When each application's rooms were first seen; 0 for those that were there before us."""
         self._handled: set[str] = set()
         """Streams that had their job while they were there; a tenant may have stopped it."""
         self._away_unix_ms: dict[str, int] = {}
@@ -86,7 +89,7 @@ class AutoRecorder:
             if job.is_live and self._is_automatic(job)
         }
         if not apps and not live:
-            self._began_unix_ms = None
+            self._began_unix_ms = {}
             return
         there = await self._streams(apps, live)
         self._handled = (self._handled | live.keys()) & there.keys()
@@ -99,12 +102,8 @@ class AutoRecorder:
         self, apps: Sequence[App], live: Mapping[str, JobRecord]
     ) -> dict[str, Stream]:
         """Everything to be recorded now, by key."""
-        rooms = await self._keeper.people()
         now_ms = self._unix_ms()
-        known = self._began_unix_ms
-        self._began_unix_ms = {
-            room_id: 0 if known is None else known.get(room_id, now_ms) for room_id in rooms
-        }
+        rooms_began: dict[str, dict[str, int]] = {}
         found: dict[str, Stream] = {}
         for app in apps:
             auto = app.auto_record
@@ -114,16 +113,22 @@ class AutoRecorder:
                 rule = await self._records.rule(app.account_id, app.app_id, auto.rule_id)
             except NotFound:
                 continue  # removed at this moment
+            rooms = await self._rooms_of(app.app_id).people()
+            known = self._began_unix_ms.get(app.app_id)
+            began = rooms_began[app.app_id] = {
+                room_id: 0 if known is None else known.get(room_id, now_ms) for room_id in rooms
+            }
             # A control plane that was started again knows rooms by the jobs they have.
             recorded = {job.room_id for job in live.values() if job.app_id == app.app_id}
             for room_id, people in rooms.items():
-                is_new = self._began_unix_ms[room_id] > auto.updated_unix_ms
+                is_new = began[room_id] > auto.updated_unix_ms
                 if not is_new and room_id not in recorded:
                     continue
                 for person in people:
                     for is_screen in (False, True) if person.shares_screen else (False,):
                         stream = Stream(app, rule, room_id, person.user_id, is_screen)
                         found[stream.key] = stream
+        self._began_unix_ms = rooms_began
         return found
 
     async def _start(self, stream: Stream) -> bool:

@@ -105,7 +105,11 @@ class Reconciler:
             if not await self._still_leads():
                 return
             try:
-                await self._try_step(job)
+                await self._step(job)
+            except LaunchRefused as exc:
+                await self._describe(job, str(exc))
+            except LaunchError as exc:
+                log.error("launcher failed", extra={"job": job.job_id, "why": str(exc)})
             except NotFound:
                 pass  # removed meanwhile
         try:
@@ -129,14 +133,6 @@ class Reconciler:
     async def _still_leads(self) -> bool:
         """Also after a process that stood still for a while goes on."""
         return self._unix_ms() - self._led_unix_ms < RENEW_MS or await self.leads()
-
-    async def _try_step(self, job: JobRecord) -> None:
-        try:
-            await self._step(job)
-        except LaunchRefused as exc:
-            await self._describe(job, str(exc))
-        except LaunchError as exc:
-            log.error("launcher failed", extra={"job": job.job_id, "why": str(exc)})
 
     async def _step(self, job: JobRecord) -> None:
         if job.attempt == 0:

@@ -53,7 +53,9 @@ class ServedRoom(WireModel):
 
     kind: Literal["testroom"]
     url: str
-    """ws:// or wss:// address of the server's signalling; mix_param.room_id names the room."""
+    """ws:// or wss:// address of the server's signalling."""
+    room: RoomName | None = None
+    """Default: mix_param.room_id."""
 
 
 class JanusRoom(WireModel):
@@ -220,8 +222,8 @@ def _control_spec(control: Control | None) -> ControlSpec | None:
 
 def _room_spec(room: ServedRoom | JanusRoom | RehearsalRoom) -> RoomSpec:
     match room:
-        case ServedRoom(url=url):
-            return TestRoomSpec(read("room.url", room_url, url))
+        case ServedRoom(url=url, room=name):
+            return TestRoomSpec(read("room.url", room_url, url), name)
         case JanusRoom():
             return JanusSpec(
                 url=read("room.url", room_url, room.url),
