@@ -14,7 +14,7 @@ demo: setup
 # themselves, because they happen in real time, one after the other.
 REAL_TIME := tests/rooms tests/testroom tests/e2e
 test: packages lint
-	$(BIN)/pytest -n 2 --dist loadfile $(REAL_TIME:%=--ignore=%)
+	$(BIN)/pytest -n 3 --dist loadfile $(REAL_TIME:%=--ignore=%)
 	$(BIN)/pytest $(REAL_TIME)
 
 lint: dev

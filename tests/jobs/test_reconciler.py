@@ -1,5 +1,6 @@
 """What runs follows what is on record, whatever died in between."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +164,22 @@ async def test_of_two_control_planes_one_leads_and_the_other_follows_when_it_die
         plane.wall.now_ms += LEASE_MS + 1
         assert await other.leads()
         assert not await plane.reconciler.leads()
+
+
+async def test_a_control_plane_that_ends_lets_go_of_its_lease(tmp_path: Path) -> None:
+    async with control(tmp_path) as plane:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(plane.reconciler.run())
+            async with asyncio.timeout(5):
+                while True:
+                    if plane.reconciler.is_leader:
+                        break
+                    await asyncio.sleep(0.01)
+            running.cancel()
+        now_ms = plane.wall() + 1
+        assert await plane.records.take_lease(
+            "reconciler", "other", now_unix_ms=now_ms, until_unix_ms=now_ms + 1
+        )
 
 
 async def test_a_job_is_over_once_each_of_its_workers_has_told_everything(tmp_path: Path) -> None:

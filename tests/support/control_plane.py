@@ -135,3 +135,18 @@ async def reaches(call: Caller, path: str, state: str, within_s: float = 30) -> 
             if job["state"] == state:
                 return job
             await asyncio.sleep(0.2)
+
+
+def workers_of(settings: dict[str, str]) -> list[int]:
+    """Processes of workers that were started with these settings."""
+    wanted = f"MIXWORKER_SPOOL__DIRECTORY={settings['MIXWORKER_SPOOL__DIRECTORY']}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+            environment_ = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"run" in command and wanted in environment_:
+            found.append(int(process.name))
+    return found

@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from worker.core.lifecycle import State, StopReason
@@ -85,19 +86,24 @@ class Reconciler:
         self._changed.set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
-        while True:
-            self._changed.clear()
-            try:
-                if await self.leads():
-                    await self.look()
-            except RecordsDown as exc:
-                log.error("the database does not answer", extra={"why": str(exc)})
-            try:
-                async with asyncio.timeout(LOOK_MS / 1000):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass  # time to look again
+        """Look until cancelled; then somebody else may at once."""
+        try:
+            while True:
+                self._changed.clear()
+                try:
+                    if await self.leads():
+                        await self.look()
+                except RecordsDown as exc:
+                    log.error("the database does not answer", extra={"why": str(exc)})
+                try:
+                    async with asyncio.timeout(LOOK_MS / 1000):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass  # time to look again
+        finally:
+            if self.is_leader:
+                with suppress(RecordsDown):  # then the lease runs out
+                    await self._hold_until(self._unix_ms())
 
     async def look(self) -> None:
         """Bring every unfinished job one step further."""
@@ -120,15 +126,18 @@ class Reconciler:
     async def leads(self) -> bool:
         """Take the lease, or keep it; whether it is ours."""
         now_ms = self._unix_ms()
-        leads = await self._records.take_lease(
-            LEASE, self._holder, now_unix_ms=now_ms, until_unix_ms=now_ms + LEASE_MS
-        )
+        leads = await self._hold_until(now_ms + LEASE_MS)
         if leads is not self.is_leader:
             log.info("leads" if leads else "follows", extra={"holder": self._holder})
         self.is_leader = leads
         if leads:
             self._led_unix_ms = now_ms
         return leads
+
+    async def _hold_until(self, unix_ms: int) -> bool:
+        return await self._records.take_lease(
+            LEASE, self._holder, now_unix_ms=self._unix_ms(), until_unix_ms=unix_ms
+        )
 
     async def _still_leads(self) -> bool:
         """Also after a process that stood still for a while goes on."""

@@ -21,9 +21,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.e2e.test_control_plane import workers_of
 from tests.support import hearing
-from tests.support.control_plane import PASSWORD, Tenant, add_tenant, control_plane
+from tests.support.control_plane import PASSWORD, Tenant, add_tenant, control_plane, workers_of
 from tests.support.delivering import AUTH_KEY, CAMERA, Bucket, environment, of_type
 from tests.support.live import cast
 from tests.support.look import Recording

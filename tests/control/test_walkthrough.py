@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_control_plane import workers_of
 from tests.support.browser import CHROMIUM
+from tests.support.control_plane import workers_of
 from tests.support.delivering import of_type
 from tests.support.look import Recording
 from tests.support.rtmp import free_port

@@ -20,6 +20,7 @@ from tests.support.control_plane import (
     control_plane,
     mixworker,
     reaches,
+    workers_of,
 )
 from tests.support.delivering import AUTH_KEY, Bucket, environment, of_type
 from tests.support.live import cast
@@ -216,21 +217,6 @@ def shown_at(recording: Recording, at_s: float) -> Sighting | None:
     [planes] = itertools.islice(recording.frames(start_s=at_s), 1)
     watch = Watch(Rect(0, 0, 640, 480), Size(320, 180))
     return recognise(read_tile(planes, watch).corners)
-
-
-def workers_of(settings: dict[str, str]) -> list[int]:
-    """Processes of workers that were started with these settings."""
-    wanted = f"MIXWORKER_SPOOL__DIRECTORY={settings['MIXWORKER_SPOOL__DIRECTORY']}".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().split(b"\0")
-            environment_ = (process / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"run" in command and wanted in environment_:
-            found.append(int(process.name))
-    return found
 
 
 async def test_beyond_loopback_nothing_starts_without_tls(tmp_path: Path) -> None:
