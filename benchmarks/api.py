@@ -2,6 +2,7 @@
 
 Prints the times of answers by operation and the late frames of the jobs' recordings. Everything
 runs on this machine: room, synthetic people, store, three workers, the control plane, its callers.
+Times are those of the callers, who share a process with the room's signalling and the store.
 """
 
 import argparse
@@ -17,17 +18,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.live import ROOM, room_with
+
 from tests.support.control_plane import Caller, add_tenant, caller, control_plane, reaches
 from tests.support.delivering import environment
-from tests.support.live import cast
 from tests.support.rehearse import people
 from tests.support.s3 import BUCKET, s3_server
-from worker.testroom.server import serve_room
 
 CAMERA = "[defaults.camera]\nwidth = 320\nheight = 180\nfps = 15\nbitrate_kbps = 150\n"
-ROOM = "load"
 ACCOUNTS, JOBS = 6, 3
-PER_ACCOUNT = 8
+PER_ACCOUNT = 50 / ACCOUNTS
 """Requests a second; the API allows ten for jobs."""
 RULE = {
     "obs_addr": {"location": "here", "project_id": "p", "bucket": BUCKET, "object": "records/"},
@@ -105,13 +105,12 @@ async def measure(directory: Path, seconds: float) -> dict[str, Any]:
     (directory / "s3").mkdir()
     times: dict[str, list[float]] = defaultdict(list)
     async with AsyncExitStack() as stack:
-        room = await stack.enter_async_context(serve_room())
-        await stack.enter_async_context(cast(people(2, defaults=CAMERA), room.ws_url, ROOM))
+        room_url = await stack.enter_async_context(room_with([people(2, defaults=CAMERA)]))
         s3 = await stack.enter_async_context(s3_server(directory / "s3"))
         settings = environment(directory / "spool", s3.endpoint) | {
             "MIXWORKER_CONTROL__DIRECTORY": str(directory / "control"),
             "MIXWORKER_CONTROL__CORES": "64",
-            "MIXWORKER_ROOMS__URL": room.ws_url,
+            "MIXWORKER_ROOMS__URL": room_url,
             "MIXWORKER_API__PORT": "0",
         }
         tenants = [await add_tenant(settings, directory, f"tenant{n}") for n in range(ACCOUNTS)]

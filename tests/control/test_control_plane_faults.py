@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -328,7 +329,10 @@ async def test_a_kill_at_any_named_point_of_a_create_loses_and_doubles_nothing(
         last = await around.start(port)
         await stopped(around, last, jobs)
         calls = [call for call in around.receiver.calls if call.body["job_id"] == jobs[-1]]
-        assert len(calls) == len(EVENTS) + 1, "sent, not marked, sent again"
+        sent = Counter(call.body["event_type"] for call in calls)
+        # Sent but not marked, sent again; a third time if the next one dies as it marks it.
+        assert sent.pop(EVENTS[0]) in (2, 3)
+        assert sent == dict.fromkeys(EVENTS[1:], 1)
         assert calls[0].event_id == calls[1].event_id
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from worker.errors import RecordsDown
 from worker.jobs.records.database import Database
-from worker.jobs.records.reading_sqlite import connect
+from worker.jobs.records.sqlite_connection import connect
 
 _READERS = 4
 
@@ -23,15 +23,9 @@ def sqlite_database(url: URL, patience_s: float) -> Database:
     path = url.database
     _create(Path(path))
     return Database(
-        reader=_engine(
-            url,
-            patience_s,
-            size=_READERS,
-            begin="BEGIN",
-            async_creator=lambda: connect(path, patience_s),
-        ),
+        reader=_engine(url, path, patience_s, size=_READERS, writes=False),
         # Writers of one process queue here, in order, instead of polling for the file's lock.
-        writer=_engine(url, patience_s, size=1, begin="BEGIN IMMEDIATE"),
+        writer=_engine(url, path, patience_s, size=1, writes=True),
     )
 
 
@@ -49,18 +43,18 @@ def _create(path: Path) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
-def _engine(url: URL, patience_s: float, *, size: int, begin: str, **options: Any) -> AsyncEngine:
+def _engine(url: URL, path: str, patience_s: float, *, size: int, writes: bool) -> AsyncEngine:
     engine = create_async_engine(
         url.set(drivername="sqlite+aiosqlite"),
-        # None: the driver begins no transactions by itself; the event below does.
-        connect_args={"isolation_level": None, "timeout": patience_s},
+        async_creator=lambda: connect(path, patience_s, writes=writes),
         pool_size=size,
         max_overflow=0,
         pool_timeout=patience_s,
         hide_parameters=True,
-        **options,
     )
     event.listen(engine.sync_engine, "connect", _prepare)
+    # The driver begins no transactions by itself.
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
     event.listen(engine.sync_engine, "begin", _begin(begin))
     return engine
 
