@@ -192,7 +192,11 @@ class Room(Protocol):
         ...
 
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
-        """Counters of every track seen so far, ended ones included."""
+        """Counters of every track seen so far, but for those forgotten."""
+        ...
+
+    def forget(self, track_id: TrackId) -> None:
+        """Keep nothing of a track that has ended. Should it come back, its counters are new."""
         ...
 
 

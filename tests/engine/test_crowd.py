@@ -239,7 +239,7 @@ def test_a_user_who_rejoins_200_times_has_one_tile_and_it_is_the_newest_sessions
     gc.collect()
     assert set(done.job.intake.video) <= {"bob/camera"}
     assert seated(done.canvases[-1]) == ["bob"]
-    assert len(done.job.intake.attendance) == 201
+    assert len(done.job.intake.entries()) == 201
 
 
 def test_sound_alone_and_video_alone_have_a_tile_each():

@@ -80,6 +80,9 @@ class FakeRoom:
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
         return {}
 
+    def forget(self, track_id: TrackId) -> None:
+        pass
+
 
 def person(name: str) -> Participant:
     return Participant(ParticipantId(f"p-{name}"), UserId(name), name.title())

@@ -140,11 +140,7 @@ def _description(job: Job, warnings: Sequence[str]) -> str:
 def _report(job: Job, outputs: Outputs) -> dict[str, Any]:
     """For people; the keys are those of `jobs.ports.Watch`."""
     progress, scene = job.progress(), job.scene
-    here = {
-        participant_id: attendance.participant
-        for participant_id, attendance in job.intake.attendance.items()
-        if attendance.left_ns is None
-    }
+    here = {person.participant_id: person for person in job.intake.people()}
     counters = None if job.video is None else job.video.counters
     return {
         "state": progress.state.value,

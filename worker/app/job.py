@@ -163,7 +163,7 @@ async def _recover(settings: Settings) -> None:
 
 def _numbers(job: Job, outputs: Outputs) -> JobNumbers:
     counters = None if job.video is None else job.video.counters
-    tracks = job.room.statistics().values()
+    tracks = [*job.room.statistics().values(), job.intake.departed.totals]
     now, outbox = job.progress(), outputs.outbox
     return JobNumbers(
         state=now.state,

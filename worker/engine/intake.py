@@ -1,10 +1,8 @@
 """Where the room delivers: routes frames to their tracks and events to the director."""
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 
-from worker.core.clockmap import ClockMap
 from worker.core.identity import (
     Kind,
     Participant,
@@ -16,6 +14,7 @@ from worker.core.identity import (
 )
 from worker.core.offences import Conduct
 from worker.core.timing import NS_PER_S
+from worker.engine.attendance import Attendance, Departed, Entry, entry_of
 from worker.engine.decoders import DecoderThreads
 from worker.engine.hearing import AudioIngest
 from worker.engine.ingest import VideoIngest
@@ -32,6 +31,7 @@ from worker.ports import (
     TrackEnded,
     TrackMuted,
     TrackPublished,
+    TrackStatistics,
 )
 
 log = logging.getLogger(__name__)
@@ -40,23 +40,6 @@ FORGET_NS = 7 * NS_PER_S
 """An ended track is kept this long, until the last of it has been shown and heard."""
 MEASURE_NS = NS_PER_S
 """How often what is wanted in the result alone is measured."""
-
-
-@dataclass(slots=True)
-class Attendance:
-    """One presence of one participant, for the result."""
-
-    participant: Participant
-    joined_ns: int
-    left_ns: int | None = None
-    tracks: dict[TrackId, Track] = field(default_factory=dict)
-    live: set[TrackId] = field(default_factory=set)
-    """Tracks published now."""
-    clock_map: ClockMap = field(default_factory=ClockMap)
-    av_offset_ms: float | None = None
-    """By how much camera lags microphone as they arrive, last known; playout takes it out."""
-    ended: dict[TrackId, Mapping[str, object]] = field(default_factory=dict)
-    """What became of the frames of tracks that are gone."""
 
 
 class Intake:
@@ -73,8 +56,12 @@ class Intake:
         thread_cpu_ns: Callable[[], int],
         video: bool,
         hears: Callable[[UserId], bool],
+        statistics: Callable[[], Mapping[TrackId, TrackStatistics]],
+        forget: Callable[[TrackId], None],
     ) -> None:
-        """*hears*: whose sound is wanted at all; *video*: whether anybody's pictures are."""
+        """*hears*: whose sound is wanted at all; *video*: whether anybody's pictures are.
+        *statistics* and *forget* are the room's.
+        """
         self._clock = clock
         self._kit = kit
         self._schedule = schedule
@@ -83,12 +70,17 @@ class Intake:
         self._thread_cpu_ns = thread_cpu_ns
         self._video_wanted = video
         self._hears = hears
+        self._statistics = statistics
+        self._forget_counters = forget
         self._video: dict[TrackId, VideoIngest] = {}
         self._audio: dict[TrackId, AudioIngest] = {}
         self._present: dict[ParticipantId, Attendance] = {}
-        # One small entry per presence for the result: some megabytes for ten thousand joins.
-        self.attendance: dict[ParticipantId, Attendance] = {}
-        # Kept for the job like the attendance: who re-joins or publishes anew is known still.
+        self._owners: dict[TrackId, Attendance] = {}
+        """Of every track that is published, or has ended and is not forgotten."""
+        self._leaving: list[Attendance] = []
+        """Gone, but the last of them may still be shown and heard."""
+        self.departed = Departed()
+        # Kept for the job: who re-joins or publishes anew is known still.
         self._conduct: dict[tuple[UserId, Source], Conduct] = {}
         self._measured_ns = clock.now_ns()
         self.is_connected = False
@@ -108,6 +100,15 @@ class Intake:
     def present(self) -> int:
         """Participants who are there, publishing or not; pure receivers are none (API 5)."""
         return len(self._present)
+
+    def people(self) -> Iterator[Participant]:
+        """Who is there, in the order they came."""
+        return (attendance.participant for attendance in self._present.values())
+
+    def entries(self) -> list[Entry]:
+        """For the result: everybody who was ever there, in the order they came."""
+        rest = [self._entry(each) for each in (*self._leaving, *self._present.values())]
+        return sorted([*self.departed, *rest], key=lambda entry: entry.joined_ns)
 
     @property
     def conduct(self) -> Mapping[tuple[UserId, Source], Conduct]:
@@ -186,6 +187,9 @@ class Intake:
         for ingest in ingests:
             if ingest.ended_ns is not None and ingest.ended_ns + FORGET_NS < now_ns:
                 self._forget(ingest)
+        for attendance in [each for each in self._leaving if self._is_settled(each, now_ns)]:
+            self._leaving.remove(attendance)
+            self._settle(attendance)
         if now_ns - self._measured_ns >= MEASURE_NS:
             self._measured_ns = now_ns
             for attendance in self._present.values():
@@ -193,10 +197,31 @@ class Intake:
                 if offset_ms is not None:
                     attendance.av_offset_ms = offset_ms
 
-    def track_facts(self, attendance: Attendance, track_id: TrackId) -> Mapping[str, object]:
-        """What became of the frames of one track, gone or not."""
-        ingest = self._ingest(track_id)
-        return attendance.ended.get(track_id, {}) if ingest is None else ingest.facts()
+    def _is_settled(self, attendance: Attendance, now_ns: int) -> bool:
+        assert attendance.left_ns is not None
+        if attendance.left_ns + FORGET_NS >= now_ns:
+            return False
+        return not any(self._ingest(track_id) for track_id in self._owned(attendance))
+
+    def _settle(self, attendance: Attendance) -> None:
+        owned = self._owned(attendance)
+        statistics = self._statistics()
+        known = [statistics[track_id] for track_id in owned if track_id in statistics]
+        self.departed.add(self._entry(attendance), known)
+        for track_id in owned:
+            del self._owners[track_id]
+            self._forget_counters(track_id)
+
+    def _entry(self, attendance: Attendance) -> Entry:
+        facts = dict(attendance.ended)
+        for track_id in self._owned(attendance):
+            if (ingest := self._ingest(track_id)) is not None:
+                facts[track_id] = ingest.facts()
+        return entry_of(attendance, self._statistics(), facts)
+
+    def _owned(self, attendance: Attendance) -> list[TrackId]:
+        """Its tracks, but for those that came back with a later presence."""
+        return [key for key in attendance.tracks if self._owners.get(key) is attendance]
 
     def _ingest(self, track_id: TrackId) -> VideoIngest | AudioIngest | None:
         return self._video.get(track_id) or self._audio.get(track_id)
@@ -208,8 +233,12 @@ class Intake:
             return
         if track.track_id in attendance.live:
             return  # listed again after a reconnect
+        former = self._ingest(track.track_id)
+        if former is not None:
+            self._forget(former)
         attendance.tracks[track.track_id] = track
         attendance.live.add(track.track_id)
+        self._owners[track.track_id] = attendance
         if track.kind is Kind.AUDIO:
             if not self._hears(attendance.participant.user_id):
                 return
@@ -234,26 +263,26 @@ class Intake:
     def _joined(self, participant: Participant, now_ns: int) -> None:
         if participant.participant_id in self._present:
             return  # listed again after a reconnect
-        attendance = Attendance(participant, now_ns)
-        self.attendance[participant.participant_id] = attendance
-        self._present[participant.participant_id] = attendance
+        self._present[participant.participant_id] = Attendance(participant, now_ns)
 
     def _left(self, participant_id: ParticipantId, now_ns: int) -> None:
         attendance = self._present.pop(participant_id, None)
         if attendance is not None:
-            attendance.left_ns = now_ns
             for track_id in list(attendance.live):
                 self._ended(track_id, now_ns)
+            attendance.left_ns = now_ns
+            self._leaving.append(attendance)
 
     def _ended(self, track_id: TrackId, now_ns: int) -> None:
+        if (attendance := self._owners.get(track_id)) is not None:
+            attendance.live.discard(track_id)
         ingest = self._ingest(track_id)
         if ingest is not None and ingest.ended_ns is None:
             ingest.ended_ns = now_ns
-            self.attendance[ingest.track.participant_id].live.discard(track_id)
 
     def _forget(self, ingest: VideoIngest | AudioIngest) -> None:
         track_id = ingest.track.track_id
-        attendance = self.attendance[ingest.track.participant_id]
+        attendance = self._owners[track_id]
         attendance.ended[track_id] = ingest.facts()
         attendance.clock_map.remove(track_id)
         self._video.pop(track_id, None)

@@ -145,6 +145,8 @@ class Job:
             thread_cpu_ns=thread_cpu_ns,
             video=template is not None,
             hears=spec.audio.admits,
+            statistics=room.statistics,
+            forget=room.forget,
         )
         # What is not looked at any more in the room is shown for a playout delay still.
         most_ms = max(spec.playout_delay_ms, self._options.max_playout_delay_ms)

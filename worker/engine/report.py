@@ -1,22 +1,24 @@
 """The result of a job as plain JSON values: what was recorded, from whom, and what went wrong."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
-from worker.core.identity import TrackId
+from worker.core.identity import ParticipantId
 from worker.core.timing import NS_PER_MS, NS_PER_S
-from worker.engine.intake import Attendance
+from worker.engine.attendance import Entry
 from worker.engine.job import Job
-from worker.ports import TrackStatistics
 
 FORMAT = 1
+
+_PREROLL_S = 0.1
+"""Gates open a moment before the voice."""
 
 
 def report(job: Job) -> dict[str, Any]:
     """Everything the result file says; may be asked at any moment. Seconds are room time."""
-    statistics = job.room.statistics()
-    turns = job.sound.turns()
+    entries = job.intake.entries()
+    turns = _turns(job, entries)
     video = job.video
     return {
         "format": FORMAT,
@@ -55,8 +57,7 @@ def report(job: Job) -> dict[str, Any]:
             for sink in (sink.report() for sink in job.sinks)
         ],
         "participants": [
-            _participant(job, attendance, statistics, turns.get(participant_id, []))
-            for participant_id, attendance in job.intake.attendance.items()
+            _participant(job, entry, turns[number]) for number, entry in enumerate(entries)
         ],
     }
 
@@ -75,32 +76,32 @@ def _mutes(job: Job) -> list[str]:
     return warnings
 
 
-def _participant(
-    job: Job,
-    attendance: Attendance,
-    statistics: Mapping[TrackId, TrackStatistics],
-    turns: Sequence[tuple[float, float]],
-) -> dict[str, Any]:
-    participant = attendance.participant
+def _turns(job: Job, entries: Sequence[Entry]) -> list[list[tuple[float, float]]]:
+    """From when to when each of *entries* was in the mix; a room may give an id twice."""
+    presences: dict[ParticipantId, list[int]] = {}
+    for number, entry in enumerate(entries):
+        presences.setdefault(entry.participant_id, []).append(number)
+    spoken = job.sound.turns()
+    turns: list[list[tuple[float, float]]] = [[] for _ in entries]
+    for participant_id, numbers in presences.items():
+        joined_s = [_room_s(job, entries[number].joined_ns) or 0.0 for number in numbers]
+        for turn in spoken.get(participant_id, []):
+            presence = bisect_right(joined_s, turn[0] + _PREROLL_S)
+            turns[numbers[max(0, presence - 1)]].append(turn)
+    return turns
+
+
+def _participant(job: Job, entry: Entry, turns: Sequence[tuple[float, float]]) -> dict[str, Any]:
     return {
-        "user_id": participant.user_id,
-        "name": participant.display_name,
-        "joined_s": _room_s(job, attendance.joined_ns),
-        "left_s": None if attendance.left_ns is None else _room_s(job, attendance.left_ns),
-        "av_offset_ms": attendance.av_offset_ms,
+        "user_id": entry.user_id,
+        "name": entry.name,
+        "joined_s": _room_s(job, entry.joined_ns),
+        "left_s": None if entry.left_ns is None else _room_s(job, entry.left_ns),
+        "av_offset_ms": entry.av_offset_ms,
         "speaker_turns": [
             {"from_s": round(start_s, 2), "to_s": round(end_s, 2)} for start_s, end_s in turns
         ],
-        "tracks": [
-            {
-                "track": track_id,
-                "kind": track.kind.value,
-                "source": track.source.value,
-                **asdict(statistics.get(track_id, TrackStatistics())),
-                **job.intake.track_facts(attendance, track_id),
-            }
-            for track_id, track in attendance.tracks.items()
-        ],
+        "tracks": list(entry.tracks),
     }
 
 

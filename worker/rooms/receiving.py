@@ -44,8 +44,12 @@ class Receiving:
         return self._reader.overflowed if self._reader is not None else 0
 
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
-        """Counters of every track seen so far, ended ones included."""
+        """Counters of every track seen so far, but for those forgotten."""
         return self._statistics
+
+    def forget(self, track_id: TrackId) -> None:
+        """Keep nothing of a track that has ended."""
+        self._statistics.pop(track_id, None)
 
     def _open_reader(self) -> None:
         """Before the first connection is made."""

@@ -1,4 +1,4 @@
-"""Counters of every track of a room, for as long as the job lasts."""
+"""Counters of every track of a room, until they have been read for the last time."""
 
 from collections import OrderedDict
 

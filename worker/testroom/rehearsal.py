@@ -85,8 +85,12 @@ class RehearsalRoom:
         self._patience.set_limits(video_ns=video_ns, audio_ns=audio_ns)
 
     def statistics(self) -> Mapping[TrackId, TrackStatistics]:
-        """Counters of every track, ended ones included."""
+        """Counters of every track, but for those forgotten."""
         return self._statistics
+
+    def forget(self, track_id: TrackId) -> None:
+        """Keep nothing of a track that has ended."""
+        self._statistics.pop(track_id, None)
 
     def _is_wanted(self, track_id: TrackId) -> bool:
         return self._wanted is None or track_id in self._wanted
