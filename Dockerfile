@@ -1,5 +1,6 @@
 # Runs as it is with a read-only root, no capabilities and any network: what is written goes to
-# /spool, /recordings and /tmp. `docker build -t mixworker .`; name it by digest to the launchers.
+# /spool, /recordings, /var/lib/mixworker (the control plane's) and /tmp.
+# `docker build -t mixworker .`; name it by digest to the launchers.
 FROM python:3.11-slim-bookworm
 
 RUN apt-get update -qq \

@@ -45,7 +45,7 @@ bench: dev
 
 # Long runs: minutes to hours.
 soak: packages dev
-	deploy/packages.sh debootstrap podman runc catatonit
+	deploy/packages.sh debootstrap podman runc catatonit docker-compose systemd
 	$(BIN)/pytest -m soak -o timeout=0
 
 packages:

@@ -93,8 +93,9 @@ def test_where_the_first_keyframe_of_another_codec_is_missing_one_is_asked_for(t
     assert longest_freeze(numbers[START_FRAMES:]) <= 0.3 * FPS, "the bar is a second"
 
 
-def test_layers_that_a_server_switches_in_one_stream_are_one_film(tmp_path):
+@pytest.mark.parametrize("codec", VIDEO_CODECS)
+def test_layers_that_a_server_switches_in_one_stream_are_one_film(tmp_path, codec):
     sizes = [Size(640, 360), Size(320, 180), Size(160, 90), Size(640, 360)] * 2
-    done = film([Take(0.4, Codec.VP8, size) for size in sizes])
+    done = film([Take(0.4, codec, size) for size in sizes])
     assert {frame.epoch for frame in done.frames} == {0}
     assert_continuous(shown(done, tmp_path))

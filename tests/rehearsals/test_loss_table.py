@@ -2,10 +2,13 @@
 
 Four publishers, one with camera and screen in a bundle, one at 120 kbit/s without RTX, one at
 1.5 Mbit/s; packets go through the real receive engine in virtual time. Loss is meant both ways.
-Not here: L10 (a narrow link shared by all) needs senders that adapt.
+L10, a narrow link shared by all, needs senders that adapt: `test_narrow_link`.
+
+The gate runs every row once, with codecs and repair mixed; `soak` each codec with each repair.
 """
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,7 @@ class Row:
     freeze_ms: float
     beeps: float = 1.0
     codecs: tuple[str, ...] = MIXED
+    rtx: tuple[bool, ...] = (True, True, False, True)
 
 
 ROWS = [
@@ -59,7 +63,7 @@ NAMES = [row.name for row in ROWS]
 
 def judge(row: Row, directory: Path, seconds: float) -> Figures:
     network = row.network if "delay_ms" in row.network else f"delay_ms = 20\n{row.network}"
-    done, figures = record(directory, network, codecs=row.codecs, seconds=seconds)
+    done, figures = record(directory, network, codecs=row.codecs, seconds=seconds, rtx=row.rtx)
     print(f"\n{row.name:28s} {figures}")
     assert figures.shown >= row.shown
     assert figures.freeze_s <= row.freeze_ms / 1000 + 0.001
@@ -98,3 +102,15 @@ def test_the_table_holds_for_five_minutes(row: Row, tmp_path: Path) -> None:
     if "burst_ms" in row.network:
         row = replace(row, network="burst_ms = 500\nburst_every_s = 30")
     judge(row, tmp_path, LONG_S)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("repair", ["rtx", "plain"])
+@pytest.mark.parametrize("codec", ["vp8", "vp9", "h264"])
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if "VP9" not in row.name], ids=attrgetter("name")
+)
+def test_the_table_holds_for_every_codec_and_repair(
+    row: Row, codec: str, repair: str, tmp_path: Path
+) -> None:
+    judge(replace(row, codecs=(codec,) * 4, rtx=(repair == "rtx",) * 4), tmp_path, SHORT_S)

@@ -79,3 +79,29 @@ def test_sound_and_picture_fit_without_any_sender_report(tmp_path):
     )
 
     assert_in_sync(offsets_s(done, [0])[0], 17)
+
+
+@pytest.mark.parametrize(
+    "held_s", [30, pytest.param(4 * 3600, marks=[pytest.mark.soak, pytest.mark.timeout(7200)])]
+)
+def test_who_was_on_hold_for_long_is_in_its_place_again(tmp_path, held_s):
+    """Row M10, with a clock that goes wrong meanwhile, by 2 s in four hours."""
+    small = "camera = {width = 320, height = 180, fps = 15, bitrate_kbps = 150}\n"
+    scenario = beeping([small + "network = {delay_ms = 20}\nclock_ppm = 150", small])
+    scenario += "".join(
+        f'[[events]]\nat_s = {at_s}\nuser_id = "user-0"\ndo = "{verb}_{source}"\n'
+        for at_s, verb in ((6, "mute"), (6 + held_s, "unmute"))
+        for source in ("camera", "microphone")
+    )
+    seconds = 6 + held_s + 14
+
+    done = rehearse(tmp_path, scenario, template="480x360_15_320", seconds=seconds)
+
+    rects = oracle.gallery(2, 480, 360)
+    histories = done.recording.watch({n: Watch(rect) for n, rect in enumerate(rects)})
+    history = histories[0]
+    held = slice(round((6 + 2) * 15), round((6 + held_s) * 15))
+    assert set(history.counters[held]) == {None}, "a placeholder"
+    assert None not in history.counters[round((6 + held_s + 1.2) * 15) :]
+    assert_in_sync(done.recording.av_offsets_s(history, tone_hz(0)), at_least=4 + 11)
+    assert_in_sync(done.recording.av_offsets_s(histories[1], tone_hz(3)), at_least=seconds - 3)

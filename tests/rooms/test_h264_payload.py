@@ -115,20 +115,75 @@ def test_payloads_that_do_not_fit_together_are_refused(payloads: list[bytes]) ->
         H264Format().assemble(payloads)
 
 
-def test_a_parameter_set_that_lies_about_its_size_is_refused() -> None:
-    # 4096 x 4096 macroblocks: profile 66, level 31, all small numbers, then two large ones.
+def parameter_set(coded: Size, shown: Size) -> bytes:
+    """An SPS of profile 66, level 3.1, for pictures of *coded*, cropped to *shown*."""
+
     def unsigned(value: int) -> str:
         code = bin(value + 1)[2:]
         return "0" * (len(code) - 1) + code
 
-    bits = "".join(
-        (unsigned(0), unsigned(0), unsigned(0), unsigned(0), unsigned(1), "0")
-        + (unsigned(4095), unsigned(4095), "1", "1", "0", "0", "1")
-    )
+    numbers = (0, 0, 2, 1)
+    bits = "".join(map(unsigned, numbers)) + "0"
+    bits += unsigned(coded.width // 16 - 1) + unsigned(coded.height // 16 - 1) + "111"
+    cropped = (0, (coded.width - shown.width) // 2, 0, (coded.height - shown.height) // 2)
+    bits += "".join(map(unsigned, cropped)) + "01"
     bits += "0" * (-len(bits) % 8)
-    sps = b"\x67\x42\xe0\x1f" + int(bits, 2).to_bytes(len(bits) // 8, "big")
-    with pytest.raises(BadPacket, match="65536x65536"):
-        picture_size(sps)
+    return b"\x67\x42\xe0\x1f" + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+LIE = parameter_set(Size(16_000, 16_000), Size(320, 240))
+"""The worst of them: 2 s and 700 MB in a decoder whose limit is for what is shown."""
+
+
+@pytest.mark.parametrize(
+    ("coded", "shown", "is_taken"),
+    [
+        (Size(1920, 1088), Size(1920, 1080), True),
+        (Size(4096, 2304), Size(4096, 2302), True),
+        (Size(65_536, 65_536), Size(65_536, 65_536), False),
+        (Size(16_000, 16_000), Size(320, 240), False),
+        (Size(4112, 16), Size(4096, 16), False),
+    ],
+)
+def test_a_parameter_set_that_lies_about_its_size_is_refused(
+    coded: Size, shown: Size, is_taken: bool
+) -> None:
+    sps = parameter_set(coded, shown)
+    if is_taken:
+        assert picture_size(sps) == shown
+    else:
+        with pytest.raises(BadPacket, match=f"{coded.width}x{coded.height}"):
+            picture_size(sps)
+
+
+def fragmented(unit: bytes) -> list[bytes]:
+    """*unit* in two FU-A."""
+    indicator, form, middle = unit[0] & 0xE0 | 28, unit[0] & 0x1F, len(unit) // 2
+    return [
+        bytes((indicator, 0x80 | form)) + unit[1:middle],
+        bytes((indicator, 0x40 | form)) + unit[middle:],
+    ]
+
+
+@pytest.mark.parametrize("form", ["single", "aggregated", "fragmented"])
+@pytest.mark.parametrize("start_code", [b"\0\0\1", b"\0\0\0\1"])
+def test_a_parameter_set_cannot_be_hidden_in_another_unit(form: str, start_code: bytes) -> None:
+    """A decoder of byte streams finds every start code, wherever it stands."""
+    hiding = b"\x06\x05\x10" + bytes(range(1, 17)) + b"\x80" + start_code + LIE
+    payloads = {
+        "single": [hiding],
+        "aggregated": [b"\x18" + len(hiding).to_bytes(2, "big") + hiding],
+        "fragmented": fragmented(hiding),
+    }
+    with pytest.raises(BadPacket, match="16000x16000"):
+        H264Format().assemble([*payloads[form], b"\x41" + bytes(range(1, 40))])
+
+
+def test_a_sender_that_puts_start_codes_into_its_packets_is_understood() -> None:
+    sps, pps, idr = parameter_set(Size(64, 48), Size(64, 48)), b"\x68\xce\x3c\x80", b"\x65abc"
+    frame = H264Format().assemble([sps + b"\0\0\0\1" + pps + b"\0\0\1" + idr])
+    assert frame == H264Format().assemble([sps, pps, idr])
+    assert (frame.is_keyframe, frame.size) == (True, Size(64, 48))
 
 
 @given(st.binary(max_size=60))

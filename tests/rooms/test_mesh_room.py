@@ -38,6 +38,7 @@ from worker.ports import (
 from worker.rooms import bad_messages, silence, subscription
 from worker.rooms.ice import IceSettings
 from worker.rooms.mesh import MeshRoom
+from worker.rooms.mesh_messages import MAX_MESSAGE_BYTES
 
 DEADLINE_S = 15
 CAM, MIC, SCR = TrackId("p1/cam"), TrackId("p1/mic"), TrackId("p1/scr")
@@ -430,6 +431,21 @@ async def test_nonsense_is_counted_and_ignored_until_it_is_too_much(
             assert len(room.joins) == 1
             await room.send("]")
             await until(lambda: ear.events.count(RoomConnected()) == 2)
+
+
+async def test_a_giant_message_costs_the_connection_to_the_server_and_no_media() -> None:
+    async with scripted_room() as room:
+        room.add("p1", MICROPHONE)
+        async with joined(room) as (_, ear):
+            await until(lambda: heard(ear, MIC))
+            await room.send('{"type": "news", "text": "' + "x" * MAX_MESSAGE_BYTES + '"}')
+            await until(lambda: ear.events.count(RoomConnected()) == 2)
+            assert sum(isinstance(event, ParticipantJoined) for event in ear.events) == 1
+            count = len(ear.frames)
+            await until(lambda: len(ear.frames) > count + 10)
+            arrivals = [frame.arrival_ns for frame in ear.frames]
+            gaps = [after - before for before, after in zip(arrivals, arrivals[1:], strict=False)]
+            assert max(gaps) < 500_000_000
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for() -> None:

@@ -37,6 +37,8 @@ class Odd:
     wall_ns: Callable[[float, int], int | None] = lambda at_s, wall_ns: wall_ns
     """What its sender reports say at an instant; None for no report."""
     keyframes_from_s: float = 0.0
+    hold_s: int = 0
+    """For so long nothing is sent; by the senders' own clocks unless these are set back."""
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Heard:
 
 
 def perform(odd: Odd, seconds: float = 12.0) -> Heard:
-    heard, clock, now = Heard(), ClockMap(), [START_NS]
+    heard, clock, now, held_ns = Heard(), ClockMap(), [START_NS], 0
     statistics: dict[TrackId, TrackStatistics] = {}
 
     def on_frame(frame: EncodedFrame) -> None:
@@ -66,13 +68,14 @@ def perform(odd: Odd, seconds: float = 12.0) -> Heard:
         )
         mapped_ns = clock.capture_ns(frame.track_id, frame.epoch, frame.rtp_timestamp)
         assert mapped_ns is not None
+        mapped_ns -= held_ns
         if frame.codec is Codec.OPUS:
             number = int.from_bytes(frame.data[-4:], "big")
             heard.audio[number] = (mapped_ns - DELAY_NS - START_NS) / MS - 20 * number
         else:
             number = frame_number(frame.data)
             heard.video[number] = (mapped_ns - DELAY_NS - START_NS) / MS - FRAME_MS * number
-            heard.video_s[number] = (now[0] - START_NS) / NS_PER_S
+            heard.video_s[number] = (now[0] - START_NS - held_ns) / NS_PER_S
             heard.epochs.add(frame.epoch)
 
     def on_report(report: SenderReport) -> None:
@@ -92,13 +95,16 @@ def perform(odd: Odd, seconds: float = 12.0) -> Heard:
     for step in range(round(seconds * 1000 / 5)):
         at_ms = 5 * step
         at_s = at_ms / 1000
-        now[0] = START_NS + at_ms * MS + DELAY_NS
         if at_s >= ODD_FROM_S and not is_odd:
             is_odd = True
+            for second in range(odd.hold_s):
+                receiver.poll(now[0] + second * NS_PER_S)
+            held_ns = odd.hold_s * NS_PER_S
             for sender, rate_hz in ((camera, 90_000), (microphone, 48_000)):
-                sender.timestamp += round(odd.timestamp_s * rate_hz)
+                sender.timestamp += round((odd.hold_s + odd.timestamp_s) * rate_hz)
                 sender.sequence += odd.sequence
                 sender.ssrc += 7 if odd.new_ssrc else 0
+        now[0] = START_NS + held_ns + at_ms * MS + DELAY_NS
         if at_ms % 20 == 0:
             microphone.payload = b"\xf8" + blocks.to_bytes(4, "big")
             blocks += 1
@@ -110,7 +116,7 @@ def perform(odd: Odd, seconds: float = 12.0) -> Heard:
             for packet in camera.frame(is_keyframe=is_key, size=800):
                 receiver.on_rtp(packet, now[0])
         if at_ms % 1000 == 200:
-            wall_ns = odd.wall_ns(at_s, WALL_NS + at_ms * MS)
+            wall_ns = odd.wall_ns(at_s, WALL_NS + held_ns + at_ms * MS)
             for sender, rate_hz, unit_ms, sent in (
                 (camera, 90_000, FRAME_MS, camera.number),
                 (microphone, 48_000, 20, blocks),
@@ -141,6 +147,17 @@ def test_a_jump_of_the_senders_timestamps_costs_no_frame_and_moves_none(step_s: 
 
     assert (len(heard.audio), len(heard.video)) == (600, 360)
     assert heard.epochs == {0, 1}
+    assert worst_ms(heard.audio, 0) <= FRAME_MS
+    assert worst_ms(heard.video, 0) <= FRAME_MS
+
+
+@pytest.mark.parametrize("hold_s", [60, 3600, 50_000])
+@pytest.mark.parametrize("clocks", ["go on", "stand still"])
+def test_who_is_back_after_hours_on_hold_is_in_its_place_at_once(hold_s: int, clocks: str) -> None:
+    """Row M10. 50 000 s are more than all the timestamps of a camera."""
+    heard = perform(Odd(hold_s=hold_s, timestamp_s=-hold_s if clocks == "stand still" else 0))
+
+    assert (len(heard.audio), len(heard.video)) == (600, 360)
     assert worst_ms(heard.audio, 0) <= FRAME_MS
     assert worst_ms(heard.video, 0) <= FRAME_MS
 

@@ -62,10 +62,10 @@ class Plane:
 
 
 @asynccontextmanager
-async def control_plane(settings: Mapping[str, str]) -> AsyncIterator[Plane]:
+async def control_plane(settings: Mapping[str, str], *options: str) -> AsyncIterator[Plane]:
     """`mixworker serve`; told to end on leaving. Workers that it started run on."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "worker", "serve"),
+        *(sys.executable, "-m", "worker", "serve", *options),
         env=os.environ | settings,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -100,10 +100,11 @@ def import_bare_image(engine: DockerEngine) -> None:
     engine.docker("import", "-", BARE_IMAGE, standard_input=archive.getvalue())
 
 
-def build_image(engine: DockerEngine, name: str) -> None:
-    """Build our Dockerfile under that name, on a stand-in for the base image it asks for.
+def build_image(engine: DockerEngine, name: str, source: Path = REPOSITORY) -> None:
+    """Build the Dockerfile of *source* under that name.
 
-    The stand-in is made of Debian packages only, and trusts whom this machine trusts.
+    The base image it asks for is a stand-in, made of Debian packages only, which trusts whom this
+    machine trusts.
     """
     root = engine.directory / "base"
     subprocess.run(
@@ -127,7 +128,7 @@ def build_image(engine: DockerEngine, name: str) -> None:
         assert archive.stdout is not None
         engine.docker("import", "-", BASE_IMAGE, standard_input=archive.stdout.read())
     shutil.rmtree(root)
-    engine.docker("build", "--network=host", "-t", name, str(REPOSITORY))
+    engine.docker("build", "--network=host", "-t", name, str(source))
 
 
 def _wait_until_ready(engine: DockerEngine, process: subprocess.Popen[bytes]) -> None:

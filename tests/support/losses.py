@@ -41,19 +41,22 @@ motion = 0.5
 [[participants]]
 user_id = "user-0"
 colour = 0
+rtx = {rtx[0]}
 camera = {{ codec = "{codecs[0]}", bitrate_kbps = 500, motion = 0.5 }}
 [[participants]]
 user_id = "user-1"
 colour = 3
+rtx = {rtx[1]}
 camera = {{ codec = "{codecs[1]}", bitrate_kbps = 1500, motion = 0.5 }}
 [[participants]]
 user_id = "user-2"
 colour = 6
-rtx = false
+rtx = {rtx[2]}
 camera = {{ codec = "{codecs[2]}", bitrate_kbps = 120, width = 320, height = 180, motion = 0.2 }}
 [[participants]]
 user_id = "user-3"
 colour = 9
+rtx = {rtx[3]}
 microphone = {{ mode = "silent", beep = false }}
 camera = {{ codec = "{codecs[3]}", bitrate_kbps = 500, motion = 0.5 }}
 [[events]]
@@ -99,10 +102,20 @@ class Figures:
 
 
 def record(
-    directory: Path, network: str, *, codecs: Sequence[str], seconds: float, **document: Any
+    directory: Path,
+    network: str,
+    *,
+    codecs: Sequence[str],
+    seconds: float,
+    rtx: Sequence[bool] = (True, True, False, True),
+    **document: Any,
 ) -> tuple[Rehearsed, Figures]:
-    """Record the four over *network* (TOML keys, one a line) and measure the file."""
-    text = _PEOPLE.format(network=network, codecs=codecs)
+    """Record the four over *network* (TOML keys, one a line) and measure the file.
+
+    Who has no *rtx* repeats packets under their own SSRC.
+    """
+    has_rtx = [str(each).lower() for each in rtx]
+    text = _PEOPLE.format(network=network, codecs=codecs, rtx=has_rtx)
     done = rehearse(
         directory, text, template=TEMPLATE, layout="screen_share_left", seconds=seconds, **document
     )

@@ -43,9 +43,10 @@ from worker.api.wire.callback import CallbackFacts, callback_body
 from worker.api.wire.job_record import Opening, automatic_job, is_automatic
 from worker.app.background import running
 from worker.app.costs import needs_of
+from worker.app.draining import drain
 from worker.app.housekeeping import keep_house
 from worker.app.keys import Keys, control_keys
-from worker.app.launching import capacity_of, open_launcher, results_directory
+from worker.app.launching import MORE_GRACE_S, capacity_of, open_launcher, results_directory
 from worker.app.outputs import unix_s
 from worker.app.places import check_exposure, room_document, room_keeper
 from worker.app.stores import browser, calls
@@ -94,10 +95,11 @@ async def records_of(settings: Settings, keys: Keys) -> AsyncIterator[Records]:
 
 @asynccontextmanager
 async def serve_control_plane(
-    settings: Settings, config: Path | None = None
+    settings: Settings, config: Path | None = None, *, drains: bool = False
 ) -> AsyncIterator[Address]:
-    """Serve while inside; the settings were read from *config*. Running workers outlive it.
+    """Serve while inside; the settings were read from *config*.
 
+    Running workers outlive it unless it *drains*: then they finish before it ends.
     Raises `InvalidField` for settings that do not fit, `RecordsDown`, `LaunchError`.
     """
     check_exposure(settings.api)
@@ -111,6 +113,10 @@ async def serve_control_plane(
             serve_api(plane.application(), settings.api.host, settings.api.port, tls=tls)
         )
         url = _url(settings, port)
+        if drains:
+            # Once nobody replaces them any more, and while they can still tell their last words.
+            within_s = settings.stop.grace_s + MORE_GRACE_S
+            stack.push_async_callback(drain, launcher, within_s)
         await stack.enter_async_context(running(plane.work(url), "control plane"))
         yield Address(url, port)
 

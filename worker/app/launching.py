@@ -17,7 +17,7 @@ _OURS = tuple(f"{ENVIRONMENT_PREFIX}{section}__" for section in ("API", "CONTROL
 _MB = 1 << 20
 _SPOOL = "/spool"
 _CLUSTER_CONFIG = "/etc/mixworker/worker.toml"
-_MORE_GRACE_S = 35.0
+MORE_GRACE_S = 35.0
 """Beyond what a stop may take: for the last uploads and callbacks, before the engine kills."""
 
 
@@ -102,7 +102,7 @@ async def _containers(settings: Settings) -> AsyncIterator[Launcher]:
             recover_command=[*options, "recover"],
             mounts=mounts,
             network=control.network,
-            stop_grace_s=settings.stop.grace_s + _MORE_GRACE_S,
+            stop_grace_s=settings.stop.grace_s + MORE_GRACE_S,
         )
     ) as launcher:
         yield launcher
@@ -125,7 +125,7 @@ async def _cluster_jobs(settings: Settings) -> AsyncIterator[Launcher]:
             settings_map=control.settings_map,
             keys_secret=control.keys_secret,
             spool_claim=control.spool,
-            stop_grace_s=settings.stop.grace_s + _MORE_GRACE_S,
+            stop_grace_s=settings.stop.grace_s + MORE_GRACE_S,
         )
     ) as launcher:
         yield launcher

@@ -83,12 +83,20 @@ def run(context: typer.Context, job: JobArgument) -> None:
 
 
 @app.command()
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    drain: Annotated[
+        bool,
+        typer.Option(
+            "--drain", help="Let workers finish before it ends: in a container none goes on."
+        ),
+    ] = False,
+) -> None:
     """Serve the control API and its dashboard; starts a worker for each job."""
     from worker.cli.serve import serve_until_stopped
 
     with errors_in_words():
-        asyncio.run(serve_until_stopped(context.obj.settings, context.obj.config))
+        asyncio.run(serve_until_stopped(context.obj.settings, context.obj.config, drains=drain))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """One peer connection's receive side: packets in, frames and sender reports out, RTCP back.
 
-Drive it with `on_rtp`, `on_rtcp` and, every 5 to 10 ms, `poll`. All times are ns on one
+Drive it with `on_rtp`, `on_rtcp` and, every 5 to 20 ms, `poll`. All times are ns on one
 monotonic clock.
 """
 

@@ -45,19 +45,28 @@ def nal_units(payloads: Sequence[bytes]) -> Iterator[bytes]:
                 fragments.append(bytes((payload[0] & 0xE0 | payload[1] & 0x1F,)))
             fragments.append(payload[2:])
             if is_last:
-                yield b"".join(fragments)
+                yield from _split(b"".join(fragments))
                 fragments = []
             continue
         if fragments:
             raise BadPacket("H.264 fragments do not fit together")
         if form == _STAP_A:
-            yield from _aggregated(payload)
+            for unit in _aggregated(payload):
+                yield from _split(unit)
         elif 0 < form <= _LAST_SINGLE:
-            yield payload
+            yield from _split(payload)
         else:
             raise BadPacket(f"H.264 packetisation {form} is not supported")
     if fragments:
         raise BadPacket("H.264 fragments do not fit together")
+
+
+def _split(unit: bytes) -> Sequence[bytes]:
+    """*unit*, or the units it is to a decoder, which takes start codes in it for such.
+
+    No unit may have them (ITU-T H.264, 7.4.1); without this, a parameter set could be hidden.
+    """
+    return split_annex_b(unit) if b"\0\0\1" in unit else (unit,)
 
 
 class H264Format:

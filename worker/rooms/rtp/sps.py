@@ -10,7 +10,11 @@ _MAX_SPS_BYTES = 1024
 
 
 def picture_size(sps: bytes) -> Size:
-    """Size after cropping, px; *sps* is the NAL unit with its header. Raises `BadPacket`."""
+    """Size after cropping, px; *sps* is the NAL unit with its header. Raises `BadPacket`.
+
+    What is cropped away counts as well: a decoder allocates and decodes it all, and FFmpeg's own
+    limit looks at the size after cropping.
+    """
     if len(sps) > _MAX_SPS_BYTES:
         raise BadPacket("H.264 parameter set is too long")
     # Emulation prevention bytes are no part of it (7.4.1).
@@ -45,6 +49,7 @@ def picture_size(sps: bytes) -> Size:
     reader.bits(1)
     width = 16 * width_macroblocks
     height = 16 * height_units * (2 - is_progressive)
+    checked_size(width, height)
     if reader.bits(1):
         left, right = reader.unsigned(), reader.unsigned()
         top, bottom = reader.unsigned(), reader.unsigned()
