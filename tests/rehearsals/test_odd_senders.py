@@ -121,6 +121,8 @@ def test_odd_senders_keep_their_place_and_leave_no_gap(tmp_path, monkeypatch):
         at_s = np.asarray([shown_s - number / FPS for number, shown_s in shown[n].first_s.items()])
         assert at_s.min() >= -1 / FPS and at_s.max() <= 2 / FPS, n
         assert len(beeps_s) >= 10, n
+    assert done.participant("renumbers")["aligned_by"] == "reports"
+    assert done.participant("lies")["aligned_by"] == "refused"
     jumps, renumbers, lies, begins = shown
     assert (jumps.share, lies.share) == (1.0, 1.0)
     assert max(freezes_s(jumps)) <= 1 / FPS + 0.001

@@ -40,6 +40,8 @@ class Entry:
     joined_ns: int
     left_ns: int | None
     av_offset_ms: float | None
+    aligned_by: str
+    """Value of `clockmap.Alignment`: how sound and picture were brought together."""
     tracks: Sequence[Facts]
 
 
@@ -57,6 +59,7 @@ def entry_of(
         joined_ns=attendance.joined_ns,
         left_ns=attendance.left_ns,
         av_offset_ms=attendance.av_offset_ms,
+        aligned_by=attendance.clock_map.alignment.value,
         tracks=[
             {
                 "track": track_id,

@@ -98,6 +98,7 @@ def _participant(job: Job, entry: Entry, turns: Sequence[tuple[float, float]]) -
         "joined_s": _room_s(job, entry.joined_ns),
         "left_s": None if entry.left_ns is None else _room_s(job, entry.left_ns),
         "av_offset_ms": entry.av_offset_ms,
+        "aligned_by": entry.aligned_by,
         "speaker_turns": [
             {"from_s": round(start_s, 2), "to_s": round(end_s, 2)} for start_s, end_s in turns
         ],
