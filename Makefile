@@ -37,7 +37,8 @@ bench: dev
 	$(BIN)/python benchmarks/compose.py
 	$(BIN)/python benchmarks/receive.py
 	$(BIN)/python benchmarks/sound.py
-	$(BIN)/python benchmarks/peers.py --quick
+	$(BIN)/python benchmarks/peers.py --rounds 1
+	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/hundred.py
 	$(BIN)/python benchmarks/deliver.py
 	$(BIN)/python benchmarks/rtmp.py

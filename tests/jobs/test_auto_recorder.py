@@ -12,7 +12,7 @@ from worker.core.lifecycle import State, StopReason
 from worker.errors import RoomError
 from worker.jobs.auto_recorder import ABSENCE_MS, AutoRecorder, Stream
 from worker.jobs.desk import Room
-from worker.jobs.values import AutoRecord, JobKind, JobRecord, Rule
+from worker.jobs.values import AppState, AutoRecord, JobKind, JobRecord, Rule
 from worker.ports import RoomPresence
 
 RULE = "e" * 32
@@ -64,6 +64,7 @@ def recorder_of(plane: Control, keeper: FakeKeeper) -> AutoRecorder:
             unique_id=stream.key,
             room_id=stream.room_id,
             stream_name=f"{APP}_{stream.room_id}_{stream.user_id}_{kind}",
+            asked={"rule_id": stream.rule.rule_id},
         )
 
     return AutoRecorder(
@@ -86,8 +87,8 @@ async def scene(directory: Path, room: Room | None = None) -> AsyncIterator[Scen
         yield Scene(plane, keeper, recorder_of(plane, keeper))
 
 
-async def switch(plane: Control, *, on: bool) -> None:
-    auto = AutoRecord(on, RULE if on else "", plane.wall())
+async def switch(plane: Control, *, on: bool, rule_id: str = RULE) -> None:
+    auto = AutoRecord(on, rule_id if on else "", plane.wall())
     await plane.records.set_auto_record(ACCOUNT, APP, auto)
 
 
@@ -148,6 +149,45 @@ async def test_who_comes_back_soon_goes_on_and_who_stays_away_is_done(tmp_path: 
         on.keeper.rooms = {"room1": [ADA, BOB]}
         await on.look()
         assert "ada_av_m" in await on.live(), "a job of its own"
+
+
+@pytest.mark.parametrize("how", ["switched off", "application stopped"])
+async def test_what_is_recorded_goes_on_until_they_leave_whatever_is_switched(
+    tmp_path: Path, how: str
+) -> None:
+    async with scene(tmp_path) as on:
+        await switch(on.plane, on=True)
+        await on.look()
+        on.keeper.rooms = {"room1": [ADA]}
+        await on.look()
+        if how == "switched off":
+            await switch(on.plane, on=False)
+        else:
+            await on.plane.records.set_app_state(ACCOUNT, APP, AppState.STOPPED, on.plane.wall())
+        on.keeper.rooms = {"room1": [ADA, BOB]}
+        await on.look()
+        await on.look(after_ms=2 * ABSENCE_MS)
+        assert await on.live() == ["ada_av_m"], "and none begins"
+        on.keeper.rooms = {"room1": [BOB]}
+        await on.look()
+        await on.look(after_ms=ABSENCE_MS)
+        assert await on.live() == []
+
+
+async def test_a_room_keeps_the_rule_it_began_with(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        await switch(on.plane, on=True)
+        await on.look()
+        on.keeper.rooms = {"room1": []}
+        await on.look()
+        other = Rule("d" * 32, APP, "there", {}, on.plane.wall(), on.plane.wall())
+        await on.plane.records.put_rule(ACCOUNT, other)
+        await switch(on.plane, on=True, rule_id=other.rule_id)
+        on.keeper.rooms = {"room1": [ADA], "room2": [BOB]}
+        await on.look()
+        jobs = await on.plane.records.unfinished_jobs()
+        rules = {job.room_id: job.asked["rule_id"] for job in jobs}
+        assert rules == {"room1": RULE, "room2": other.rule_id}
 
 
 async def test_what_a_tenant_has_stopped_is_not_begun_again_while_they_are_there(

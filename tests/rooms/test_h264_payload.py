@@ -186,6 +186,35 @@ def test_a_sender_that_puts_start_codes_into_its_packets_is_understood() -> None
     assert (frame.is_keyframe, frame.size) == (True, Size(64, 48))
 
 
+def aggregated(*units: bytes) -> bytes:
+    return b"\x18" + b"".join(len(unit).to_bytes(2, "big") + unit for unit in units)
+
+
+SMALL = parameter_set(Size(64, 48), Size(64, 48))
+
+
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        [aggregated(*[SMALL] * 33)],
+        [b"\0\0\1".join([SMALL] * 33)],
+        [aggregated(*[b"\x01"] * 300)] * 7,
+        [aggregated(*[b"\x0c"] * 300)] * 7,
+        fragmented(b"\x01" + b"\0\0\1\x01" * 2049),
+    ],
+    ids=["parameter sets", "hidden", "slices", "filler", "fragmented"],
+)
+def test_a_frame_of_masses_of_tiny_units_is_refused(payloads: list[bytes]) -> None:
+    """2000 packets full of parameter sets would hold up the event loop for 1.7 s."""
+    with pytest.raises(BadPacket, match="too many units"):
+        H264Format().assemble(payloads)
+
+
+def test_a_frame_may_have_a_slice_in_each_packet() -> None:
+    keyframe = [SMALL, b"\x68\xce\x3c\x80", *[b"\x65abc"] * 2046]
+    assert H264Format().assemble(keyframe).is_keyframe
+
+
 @given(st.binary(max_size=60))
 def test_any_parameter_set_is_read_or_refused(data: bytes) -> None:
     for profile in (66, 100):

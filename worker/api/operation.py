@@ -83,7 +83,7 @@ class Operation(Generic[Body, Query]):
     handler: Callable[[Call[Body, Query]], Awaitable[Answer]]
     """May raise any `WorkerError`."""
     responses: Mapping[int, type[BaseModel] | None]
-    """What each success has for a body. Failures need no mention."""
+    """What each success has for a body. Failures need no mention unless they look their own way."""
     group: Group | None = None
     """Whose rate limit counts; None: nobody's."""
     request: type[Body] | None = None

@@ -253,7 +253,7 @@ class _Plane:
             *IndividualJobs(jobs).operations(),
             *Rooms(records=records, keeper_for=self._rooms_of).operations(),
             *BucketAccess(
-                records, browser(settings.storage), settings.storage.region, grants_needed=grants
+                records, browser(settings.storage), _location(settings), grants_needed=grants
             ).operations(),
             *identity.operations(login=login, tokens=tokens),
             *statistics.operations(),
@@ -308,6 +308,12 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(api.tls_certificate, api.tls_key)
     return context
+
+
+def _location(settings: Settings) -> str:
+    """Of our buckets, as rules name it where there is one."""
+    locations = list(settings.storage.locations)
+    return locations[0] if len(locations) == 1 else settings.storage.region
 
 
 def _url(settings: Settings, port: int) -> str:

@@ -26,7 +26,8 @@ async def keep_house(records: Records, settings: Settings, *, unix_ms: Callable[
         try:
             await records.forget_expired(now_ms)
             before_ms = now_ms - round(settings.control.keep_jobs_days * MS_PER_DAY)
-            await records.forget_jobs(before_ms)
+            while await records.forget_jobs(before_ms):
+                pass  # some at a time: requests are answered in between
         except RecordsDown as exc:
             log.error("the database does not answer", extra={"why": str(exc)})
         if settings.control.launcher == "subprocess":

@@ -74,7 +74,7 @@ def entry_of(
 
 
 class Departed:
-    """Everybody who has left, in the order they were settled; less than a kilobyte each.
+    """Everybody who has left, in the order they were settled; about half a kilobyte a track.
 
     One piece of memory, made after everything of the presence is gone: fifty small objects left
     over from each join would keep the memory of that busy moment from being used again.

@@ -192,7 +192,7 @@ class Records(Protocol):
         ...
 
     async def forget_jobs(self, before_unix_ms: int) -> int:
-        """Remove jobs that were over before, whose callbacks are all sent; how many."""
+        """Remove jobs that were over before, with all callbacks sent, at most 200; how many."""
         ...
 
     # -- callbacks --------------------------------------------------------------------------

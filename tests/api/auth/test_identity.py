@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from tests.api.auth.signing import SdkSigner, Wire
@@ -184,6 +185,17 @@ async def test_a_project_of_any_name_is_the_accounts(
             )
         )
         assert (got.status, got.json) == (200, {"projects": [{"id": "b" * 32, "name": name}]})
+
+
+async def test_the_form_of_its_refusals_is_described(world: World) -> None:
+    document = (await ask(world, "GET", b"/openapi.json")).json
+    refused = (await post_tokens(world, login_body(password="wrong"))).json
+
+    described = document["paths"]["/v3/auth/tokens"]["post"]["responses"]
+    form = described["401"]["content"]["application/json"]["schema"]
+    jsonschema.validate(refused, {**form, "components": document["components"]})
+    assert form["$ref"].endswith("/FailureAnswer")
+    assert "429" in described
 
 
 async def test_an_address_that_logs_in_too_often_waits(tmp_path: Path, clock: Clock) -> None:

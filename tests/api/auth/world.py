@@ -24,6 +24,7 @@ from worker.api.auth.tokens import Tokens
 from worker.api.listener import serve_api
 from worker.api.operation import Answer, AnyOperation, Call, Group, Operation
 from worker.api.routes import identity
+from worker.api.routes.about import about
 from worker.api.server import api_application
 from worker.errors import QuotaExceeded, RecordsDown
 from worker.jobs.ports import Records
@@ -154,8 +155,9 @@ async def a_world(
             limits=limits,
             unix_ms=clock,
         )
+        served = [*_operations(world), *identity.operations(login=login, tokens=tokens)]
         application = api_application(
-            [*_operations(world), *identity.operations(login=login, tokens=tokens)],
+            [*served, *about(served)],
             middlewares=[
                 through_proxies(proxies),
                 authenticated(

@@ -217,6 +217,16 @@ async def test_old_jobs_are_forgotten_once_their_callbacks_are_sent(records: Rec
     assert await records.has_message("waiting")
 
 
+async def test_of_very_many_old_jobs_some_are_forgotten_at_once(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.jobs.records.jobs._FORGOTTEN_AT_ONCE", 2)
+    for number in range(1, 6):
+        await records.add_job(over(a_job(number)), rule_id=None, quota=PLENTY)
+
+    assert [await records.forget_jobs(9001) for _ in range(4)] == [2, 2, 1, 0]
+
+
 async def test_two_control_planes_forget_at_the_same_time(
     planes: tuple[Records, Records],
 ) -> None:

@@ -14,6 +14,7 @@ from worker.api.auth.login import WRONG, Login
 from worker.api.auth.refusals import Unauthenticated
 from worker.api.auth.tokens import Tokens
 from worker.api.operation import Answer, AnyOperation, Call, Group, Operation
+from worker.api.wire.told import FailureTold
 from worker.jobs.values import Account, Json, Token
 
 SUBJECT_TOKEN_HEADER = "X-Subject-Token"
@@ -98,6 +99,19 @@ class TokenAnswer(_Model):
     token: TokenFacts
 
 
+class Failure(_Model):
+    code: int
+    """The HTTP status."""
+    message: str
+    title: str
+
+
+class FailureAnswer(_Model):
+    """How the identity service says that it refuses."""
+
+    error: Failure
+
+
 class TokenQuery(_Model):
     nocatalog: str = ""
 
@@ -119,7 +133,7 @@ def operations(*, login: Login, tokens: Tokens) -> Sequence[AnyOperation]:
             path="/v3/auth/tokens",
             name="create_token",
             handler=identity.create_token,
-            responses={201: TokenAnswer},
+            responses={201: TokenAnswer, 401: FailureAnswer, 429: FailureTold},
             request=TokenRequest,
             query=TokenQuery,
             is_public=True,
@@ -129,7 +143,7 @@ def operations(*, login: Login, tokens: Tokens) -> Sequence[AnyOperation]:
             path="/v3/auth/tokens",
             name="revoke_token",
             handler=identity.revoke_token,
-            responses={204: None},
+            responses={204: None, 400: FailureAnswer, 404: FailureAnswer},
             group=Group.IDENTITY,
         ),
         Operation(
@@ -213,5 +227,4 @@ def _instant(unix_ms: int) -> str:
 
 
 def _failure(status: int, title: str, message: str) -> Answer:
-    """The form of errors of the identity service."""
-    return Answer(status, {"error": {"code": status, "message": message, "title": title}})
+    return Answer(status, FailureAnswer(error=Failure(code=status, message=message, title=title)))

@@ -6,7 +6,15 @@ decisions of its section 15. A key with null counts as absent; an unknown key is
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from worker.core.layout.gallery import MAX_USERS
 from worker.core.template import ALL_TEMPLATES, AUDIO_ONLY
@@ -155,6 +163,17 @@ class MixParam(MixLook):
     room_id: Id
     encode_template: TemplateName
     """Size, frame rate and bitrate, as in 1280x720_30_1710; audio_only: no video."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_ignored(cls, value: object) -> object:
+        """audio_only ignores the layout, however it is written (API reference section 6.1)."""
+        if not isinstance(value, dict) or value.get("encode_template") != AUDIO_ONLY:
+            return value
+        return {key: member for key, member in value.items() if key not in _OF_THE_PICTURE}
+
+
+_OF_THE_PICTURE = MixLook.model_fields.keys() - {"max_idle_time"}
 
 
 class MixChange(MixLook):

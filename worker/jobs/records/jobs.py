@@ -15,6 +15,8 @@ from worker.jobs.values import AppState, JobKind, JobRecord
 
 _IDS_PER_QUERY = 500
 """SQLite takes a limited number of parameters, in old builds 999."""
+_FORGOTTEN_AT_ONCE = 200
+"""Jobs, with their messages: a few milliseconds, in which nobody else can write."""
 
 
 class Jobs(Theme):
@@ -124,6 +126,7 @@ class Jobs(Theme):
             ids = (
                 select(jobs.c.job_id)
                 .where(jobs.c.is_over, over_since < before_unix_ms, ~unsent)
+                .limit(_FORGOTTEN_AT_ONCE)
                 .with_for_update(skip_locked=True)
             )
             removed = await transaction.execute(delete(jobs).where(jobs.c.job_id.in_(ids)))

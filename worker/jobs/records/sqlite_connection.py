@@ -55,10 +55,6 @@ class Cursor:
                     raise
             await asyncio.sleep(_LOOK_S)
 
-    async def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """For rows inside a transaction; raises `sqlite3.Error`."""
-        self._cursor.executemany(statement, rows)
-
     async def fetchall(self) -> list[Any]:
         return self._cursor.fetchall()
 

@@ -17,6 +17,9 @@ _STAP_A = 24
 _FU_A = 28
 _LAST_SINGLE = 23
 _MAX_PARAMETER_SETS = 32
+"""Kept, and taken of one frame: each is read bit by bit, which takes 10 µs and more."""
+_MAX_UNITS = 2048
+"""Of one frame, which has no more packets; one packet could hold hundreds of nothing."""
 
 
 def _aggregated(payload: bytes) -> Iterator[bytes]:
@@ -65,8 +68,12 @@ def _split(unit: bytes) -> Sequence[bytes]:
     """*unit*, or the units it is to a decoder, which takes start codes in it for such.
 
     No unit may have them (ITU-T H.264, 7.4.1); without this, a parameter set could be hidden.
+    Raises `BadPacket`.
     """
-    return split_annex_b(unit) if b"\0\0\1" in unit else (unit,)
+    start_codes = unit.count(b"\0\0\1")
+    if start_codes > _MAX_UNITS:
+        raise BadPacket("H.264 frame of too many units")
+    return split_annex_b(unit) if start_codes else (unit,)
 
 
 class H264Format:
@@ -92,9 +99,13 @@ class H264Format:
 
     def assemble(self, payloads: Sequence[bytes]) -> AssembledFrame:
         units = []
+        parameter_sets = 0
         has_idr = has_sps = False
-        for unit in nal_units(payloads):
+        for number, unit in enumerate(nal_units(payloads)):
             form = unit[0] & 0x1F
+            parameter_sets += form in (_SPS, _PPS)
+            if number >= _MAX_UNITS or parameter_sets > _MAX_PARAMETER_SETS:
+                raise BadPacket("H.264 frame of too many units")
             if form == _FILLER:
                 continue
             if form == _SPS:
