@@ -219,6 +219,9 @@ class ControlSettings(_Section):
     memory_mb: float = Field(0.0, ge=0)
     participants: int = Field(9, ge=1, le=500)
     keep_jobs_days: float = Field(7.0, gt=0)
+    over_event: Literal["CLOUD_RECORD_SERVER_OVER", "CLOUD_RECORD_OVER"] = (
+        "CLOUD_RECORD_SERVER_OVER"
+    )
 
     @model_validator(mode="after")
     def _has_one_database(self) -> Self:

@@ -184,7 +184,7 @@ async def test_a_killed_worker_is_replaced_and_what_it_had_recorded_is_delivered
     tmp_path: Path,
 ) -> None:
     async with (
-        world(tmp_path) as around,
+        world(tmp_path, MIXWORKER_CONTROL__OVER_EVENT="CLOUD_RECORD_OVER") as around,
         control_plane(around.settings) as plane,
         caller(plane.url, around.tenant) as call,
     ):
@@ -202,12 +202,12 @@ async def test_a_killed_worker_is_replaced_and_what_it_had_recorded_is_delivered
         assert (await call("GET", path, status=200))["state"] == "RUNNING"
         await call("DELETE", path, status=204)
         async with asyncio.timeout(40):
-            await around.receiver.heard_of("CLOUD_RECORD_SERVER_OVER")
+            await around.receiver.heard_of("CLOUD_RECORD_OVER")
         files = await around.bucket.download(tmp_path / "bucket")
     bodies = [each.body for each in around.receiver.accepted]
     completed = of_type(bodies, "RECORD_FILE_COMPLETE")
     assert len(completed) == 2 and len(of_type(bodies, "RECORD_NEW_FILE_START")) == 2
-    assert bodies[-1]["event_type"] == "CLOUD_RECORD_SERVER_OVER"
+    assert bodies[-1]["event_type"] == "CLOUD_RECORD_OVER"
     frames = [Recording(files[each["obs_object"]]).video.packets for each in completed]
     # How much a kill costs is measured elsewhere; here the machine may be busy.
     assert min(frames) >= FPS

@@ -268,7 +268,13 @@ class _Plane:
         return HttpPost(receiver, dialer=self._calling.dialer, tls=self._calling.tls, unix_s=unix_s)
 
     def _last_word(self, job: JobRecord, over: RecordingOver) -> bytes:
-        return callback_body(over, CallbackFacts(job.app_id, job.room_id, job.stream_name))
+        facts = CallbackFacts(
+            job.app_id,
+            job.room_id,
+            job.stream_name,
+            over_event=self._settings.control.over_event,
+        )
+        return callback_body(over, facts)
 
     def _automatic_job(self, stream: Stream) -> JobRecord:
         opening = Opening(
