@@ -12,7 +12,7 @@ from tests.jobs.control import ACCOUNT, APP, KILL_AFTER_MS, Control, control
 from worker.core.lifecycle import State, StopReason
 from worker.errors import LaunchError, LaunchRefused
 from worker.jobs.closing import PATIENCE_MS
-from worker.jobs.reconciler import LEASE_MS, MAX_FAILURES, Reconciler, token_of
+from worker.jobs.reconciler import LEASE_MS, MAX_FAILURES, MAX_WORKERS, Reconciler, token_of
 from worker.jobs.values import JobKind
 
 JOB = "c" * 32
@@ -74,6 +74,22 @@ async def test_a_dead_worker_is_replaced_and_after_the_fourth_the_job_is_given_u
         assert "worker 4 ended with exit code 70" in job.description
         assert len(plane.launcher.launched) == MAX_FAILURES + 1
         assert plane.launcher.recoveries > 0
+
+
+async def test_a_worker_that_ended_in_order_is_replaced_many_times_but_not_for_ever(
+    tmp_path: Path,
+) -> None:
+    async with control(tmp_path) as plane:
+        await plane.create()
+        await plane.look()
+        for attempt in range(1, MAX_WORKERS):
+            plane.launcher.end(JOB, attempt, 0)
+            await plane.look()
+            job = await plane.job()
+            assert (job.is_live, job.attempt, job.failures) == (True, attempt + 1, 0)
+        plane.launcher.end(JOB, MAX_WORKERS, 0)
+        await plane.look()
+        assert (await plane.job()).reason is StopReason.INTERNAL_ERROR
 
 
 async def test_a_stop_before_the_start_ends_the_job_without_a_worker(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ RECOVER_MS = 5000
 """How often the spool of dead workers is looked through, at most."""
 MAX_FAILURES = 3
 """Workers of one job that may die before the job is given up."""
+MAX_WORKERS = 30
+"""The same of workers that ended in order, told by somebody else than us: by their container's
+end, say, or by `serve --drain`."""
 STOP_BY_SIGNAL_MS = 3000
 """A worker that cannot be told, or does not act on it, is sent a signal after so long."""
 
@@ -204,9 +207,9 @@ class Reconciler:
         def failed(now: JobRecord) -> JobRecord:
             if now.attempt != job.attempt or not now.is_live:
                 return now
-            now = replace(now, failures=now.failures + 1)
+            now = replace(now, failures=now.failures + (code != 0))
             text = f"worker {now.attempt} {why}"
-            if now.failures <= MAX_FAILURES:
+            if now.failures <= MAX_FAILURES and now.attempt < MAX_WORKERS:
                 # Together with the number of the next one: no death is counted twice.
                 return replace(now, attempt=job.attempt + 1, description=text)
             return replace(
