@@ -11,8 +11,8 @@ demo: setup
 	$(RUN) demo --output out
 
 # Everything the gate runs: lint, types, import rules, all tests. Those that need the machine for
-# themselves, because they happen in real time, one after the other.
-REAL_TIME := tests/rooms tests/testroom tests/e2e
+# themselves, because they happen in real time or measure it, one after the other.
+REAL_TIME := tests/rooms tests/testroom tests/e2e tests/engine/test_cost_of_offenders.py
 test: packages lint
 	$(BIN)/pytest -n 3 --dist loadfile $(REAL_TIME:%=--ignore=%)
 	$(BIN)/pytest $(REAL_TIME)

@@ -32,7 +32,7 @@ TEMPLATES = [
 LAYOUTS = ["nine_grids_view", "screen_share_left", "screen_share_right", "custom"]
 CANVASES = ["1920x1080_15_2080", "1280x720_15_1130", "640x480_15_500", "480x360_15_320"]
 
-SECONDS = 20
+SECONDS = 12
 BITRATE_TOLERANCE = 0.10
 SCREEN = Size(1280, 720)
 
