@@ -12,7 +12,9 @@ demo: setup
 
 # Everything the gate runs: lint, types, import rules, all tests. Those that need the machine for
 # themselves, because they happen in real time or measure it, one after the other.
-REAL_TIME := tests/rooms tests/testroom tests/e2e tests/engine/test_cost_of_offenders.py
+UNHURRIED := tests/e2e/test_full_disk.py tests/e2e/test_planted_secrets.py tests/e2e/test_soak.py
+REAL_TIME := tests/rooms tests/testroom tests/engine/test_cost_of_offenders.py \
+    $(filter-out $(UNHURRIED),$(wildcard tests/e2e/test_*.py))
 test: packages lint
 	$(BIN)/pytest -n 3 --dist loadfile $(REAL_TIME:%=--ignore=%)
 	$(BIN)/pytest $(REAL_TIME)
