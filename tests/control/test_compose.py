@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from aiobotocore.session import get_session
 
-from tests.control.test_control_plane import CAMERA, FPS, ROOM, gallery
+from tests.control.worlds import FPS, ROOM, gallery
 from tests.support import container
 from tests.support.compose import Composed, commands, make_images, ports_in_use
 from tests.support.control_plane import PASSWORD, Caller, Tenant, caller, reaches
+from tests.support.delivering import CAMERA
 from tests.support.docker_engine import docker_engine
 from tests.support.live import cast
 from tests.support.rehearse import people

@@ -4,100 +4,23 @@ import asyncio
 import itertools
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.control.worlds import FPS, ROOM, gallery, gallery_started, prepared, world
 from tests.support.control_plane import (
-    Caller,
-    Tenant,
-    add_tenant,
     caller,
     control_plane,
     mixworker,
     reaches,
     workers_of,
 )
-from tests.support.delivering import AUTH_KEY, Bucket, environment, of_type
-from tests.support.live import cast
+from tests.support.delivering import of_type
 from tests.support.look import Recording
-from tests.support.receiver import Receiver, served
-from tests.support.rehearse import people
-from tests.support.s3 import BUCKET, s3_server
 from tests.support.seeing import Watch, read_tile
 from worker.core.layout.geometry import Rect, Size
 from worker.testroom.person import Sighting, recognise
-from worker.testroom.server import serve_room
-
-CAMERA = "[defaults.camera]\nwidth = 320\nheight = 180\nfps = 15\nbitrate_kbps = 150\n"
-FPS = 15
-ROOM = "boardroom"
-RULE = {
-    "obs_addr": {"location": "here", "project_id": "p", "bucket": BUCKET, "object": "records/"},
-    "record_formats": ["MP4"],
-    "mp4_config": {},
-}
-
-
-@dataclass
-class World:
-    settings: dict[str, str]
-    tenant: Tenant
-    receiver: Receiver
-    bucket: Bucket
-    room_url: str
-
-
-@asynccontextmanager
-async def world(directory: Path, **more: str) -> AsyncIterator[World]:
-    """Everything around a control plane: a room with two people, a store, a receiver."""
-    receiver = Receiver(auth_key=AUTH_KEY)
-    (directory / "s3").mkdir()
-    async with (
-        serve_room() as address,
-        cast(people(2, defaults=CAMERA), address.ws_url, ROOM),
-        s3_server(directory / "s3") as s3,
-        served(receiver),
-        Bucket.at(s3.endpoint) as bucket,
-    ):
-        settings = environment(directory / "spool", s3.endpoint) | {
-            "MIXWORKER_CONTROL__DIRECTORY": str(directory / "control"),
-            "MIXWORKER_CONTROL__CORES": "64",
-            "MIXWORKER_ROOMS__URL": address.ws_url,
-            "MIXWORKER_API__PORT": "0",
-            **more,
-        }
-        tenant = await add_tenant(settings, directory)
-        try:
-            yield World(settings, tenant, receiver, bucket, address.ws_url)
-        finally:
-            for pid in workers_of(settings):
-                os.kill(pid, signal.SIGKILL)
-
-
-async def prepared(call: Caller, receiver: Receiver) -> tuple[str, str]:
-    """An application with a rule and a callback: its id, the rule's."""
-    app_id = (await call("POST", "/v2/apps", {"app_name": "rtctest"}, status=201))["app_id"]
-    rule = await call("POST", f"/v2/apps/{app_id}/record-rules", RULE, status=201)
-    hook = {"url": receiver.url, "auth_key": AUTH_KEY}
-    await call("PUT", f"/v2/apps/{app_id}/record-callback", hook, status=200)
-    return app_id, rule["rule_id"]
-
-
-def gallery(rule_id: str, **mix: Any) -> dict[str, Any]:
-    return {
-        "mix_param": {
-            "room_id": ROOM,
-            "encode_template": "640x480_15_500",
-            "layout_template": "nine_grids_view",
-            **mix,
-        },
-        "record_param": {"record_rule_id": rule_id},
-    }
 
 
 @pytest.mark.timeout(150)
@@ -153,11 +76,7 @@ async def test_a_killed_control_plane_loses_no_frame_and_finds_its_job_again(
     async with world(tmp_path) as around:
         async with control_plane(around.settings) as plane:
             async with caller(plane.url, around.tenant) as call:
-                app_id, rule_id = await prepared(call, around.receiver)
-                jobs = f"/v2/apps/{app_id}/mix-stream-jobs"
-                job = await call("POST", jobs, gallery(rule_id), status=201)
-                path = f"{jobs}/{job['job_id']}"
-                await reaches(call, path, "RUNNING")
+                path = await gallery_started(call, around.receiver)
                 await asyncio.sleep(2)
             await plane.kill()
         port = plane.url.rpartition(":")[2]
@@ -188,11 +107,7 @@ async def test_a_killed_worker_is_replaced_and_what_it_had_recorded_is_delivered
         control_plane(around.settings) as plane,
         caller(plane.url, around.tenant) as call,
     ):
-        app_id, rule_id = await prepared(call, around.receiver)
-        jobs = f"/v2/apps/{app_id}/mix-stream-jobs"
-        job = await call("POST", jobs, gallery(rule_id), status=201)
-        path = f"{jobs}/{job['job_id']}"
-        await reaches(call, path, "RUNNING")
+        path = await gallery_started(call, around.receiver)
         await asyncio.sleep(3)
         [pid] = workers_of(around.settings)
         os.kill(pid, signal.SIGKILL)

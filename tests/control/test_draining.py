@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.control.test_control_plane import FPS, World, gallery, prepared, world
-from tests.support.control_plane import caller, control_plane, reaches, workers_of
+from tests.control.worlds import FPS, World, gallery_started, world
+from tests.support.control_plane import caller, control_plane, workers_of
 from tests.support.delivering import of_type
 from tests.support.look import Recording
 from worker.app.draining import drain
@@ -21,17 +21,13 @@ async def test_workers_finish_before_it_ends_and_their_job_goes_on_with_the_next
     async with world(tmp_path) as around:
         async with control_plane(around.settings, "--drain") as plane:
             async with caller(plane.url, around.tenant) as call:
-                app_id, rule_id = await prepared(call, around.receiver)
-                jobs = f"/v2/apps/{app_id}/mix-stream-jobs"
-                job = await call("POST", jobs, gallery(rule_id), status=201)
-                path = f"{jobs}/{job['job_id']}"
-                await reaches(call, path, "RUNNING")
+                path = await gallery_started(call, around.receiver)
                 await asyncio.sleep(3)
             plane.process.send_signal(signal.SIGTERM)
             assert await plane.process.wait() == 0, plane.log
         assert workers_of(around.settings) == []
         before = await around.bucket.download(tmp_path / "before")
-        assert not spooled(around, job["job_id"])
+        assert not spooled(around, path.rpartition("/")[2])
 
         async with (
             control_plane(around.settings, "--drain") as second,

@@ -7,7 +7,6 @@ application to the file, told over TLS by who signs, and over HTTP by who has a 
 import asyncio
 import os
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,26 +20,24 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.control import worlds
+from tests.control.worlds import FPS, ROOM, World
 from tests.support import hearing
-from tests.support.control_plane import PASSWORD, Tenant, add_tenant, control_plane, workers_of
-from tests.support.delivering import AUTH_KEY, CAMERA, Bucket, environment, of_type
-from tests.support.live import cast
+from tests.support.control_plane import PASSWORD, Tenant, control_plane
+from tests.support.delivering import AUTH_KEY, CAMERA, of_type
 from tests.support.look import Recording
-from tests.support.receiver import Receiver, served
-from tests.support.rehearse import people
+from tests.support.receiver import Receiver
 from tests.support.rtmp import free_port, make_certificate
-from tests.support.s3 import BUCKET, s3_server
+from tests.support.s3 import BUCKET
 from tests.support.seeing import Watch
 from tests.support.selection import heard
 from worker.core.layout.geometry import Fit, Rect, Size
 from worker.testroom.person import Sighting, tone_hz
-from worker.testroom.server import serve_room
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
 
 TONES = f'{CAMERA}[defaults.microphone]\nmode = "tone"\nlevel_db = -26\nbeep = false\n'
-ROOM, LOBBY = "boardroom", "lobby"
-FPS = 15
+LOBBY = "lobby"
 LOCATION = "cn-north-4"
 RECORDED_S = 3
 
@@ -59,42 +56,13 @@ MAY_BE_ABSENT = {
 """What the answers leave out here, although the SDK's models have it; of lists, in any element."""
 
 
-@dataclass
-class World:
-    """What there is besides control planes."""
-
-    directory: Path
-    settings: dict[str, str]
-    tenant: Tenant
-    receiver: Receiver
-    bucket: Bucket
-    room_url: str
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    directory, receiver = tmp_path_factory.mktemp("world"), Receiver(auth_key=AUTH_KEY)
-    (directory / "s3").mkdir()
-    async with (
-        serve_room() as address,
-        cast(people(2, defaults=TONES), address.ws_url, ROOM),
-        s3_server(directory / "s3") as s3,
-        served(receiver),
-        Bucket.at(s3.endpoint) as bucket,
-    ):
-        settings = environment(directory / "spool", s3.endpoint) | {
-            "MIXWORKER_CONTROL__DIRECTORY": str(directory / "control"),
-            "MIXWORKER_CONTROL__CORES": "64",
-            "MIXWORKER_ROOMS__URL": address.ws_url,
-            "MIXWORKER_API__PORT": "0",
-            "MIXWORKER_API__BUCKET_GRANTS": "true",
-        }
-        tenant = await add_tenant(settings, directory)
-        try:
-            yield World(directory, settings, tenant, receiver, bucket, address.ws_url)
-        finally:
-            for pid in workers_of(settings):
-                os.kill(pid, signal.SIGKILL)
+    directory = tmp_path_factory.mktemp("world")
+    async with worlds.world(
+        directory, defaults=TONES, MIXWORKER_API__BUCKET_GRANTS="true"
+    ) as around:
+        yield around
 
 
 @dataclass(frozen=True)

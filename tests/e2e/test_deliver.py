@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +23,7 @@ from tests.support.delivering import (
     environment,
     everything_said,
     of_type,
+    recover,
 )
 from tests.support.live import worker
 from tests.support.look import Recording
@@ -329,11 +328,7 @@ async def test_keys_that_are_refused_are_told_within_five_seconds_and_the_record
         assert "planted-wrong-secret" not in everything_said(
             tmp_path, recorder.complaints, recorder.progress
         )
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "worker", "recover"),
-            env=os.environ | environment(tmp_path / "spool", s3.endpoint),
-        )
-        assert await process.wait() == 0
+        assert await recover(environment(tmp_path / "spool", s3.endpoint)) == 0
         files = await bucket.download(tmp_path / "bucket")
     assert len([key for key in files if key.endswith(".mp4")]) == 1
     whole(Recording(next(path for key, path in files.items() if key.endswith(".mp4"))), 8)

@@ -1,16 +1,13 @@
 """A spool whose disk fills up, on a real file system."""
 
-import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.delivering import Bucket, delivering, environment
+from tests.support.delivering import Bucket, delivering, environment, recover
 from tests.support.live import worker
 from tests.support.look import Recording
 from tests.support.s3 import s3_server
@@ -46,10 +43,7 @@ async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_ro
                 await recorder.recorded(24)
                 s3.thaw()
                 assert await recorder.ended() in (0, 74), recorder.complaints
-            again = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "worker", "recover"), env=os.environ | settings
-            )
-            assert await again.wait() == 0
+            assert await recover(settings) == 0
         files = await bucket.download(tmp_path / "bucket")
         assert await bucket.open_uploads() == []
     outputs = {output["name"]: output for output in recorder.result["outputs"]}

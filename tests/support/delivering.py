@@ -1,7 +1,10 @@
 """Jobs that deliver: documents, environments and what is in a bucket afterwards."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,14 @@ def delivering(directory: Path, seconds: float | None, **more: Any) -> dict[str,
         },
         **more,
     }
+
+
+async def recover(settings: Mapping[str, str]) -> int:
+    """The exit code of `mixworker recover`."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "worker", "recover"), env=os.environ | settings
+    )
+    return await process.wait()
 
 
 def environment(spool: Path, endpoint: str, keys: tuple[str, str] = KEYS) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Stream:
     @property
     def key(self) -> str:
         """The unique id of its jobs: there is one at a time."""
-        return _key(self.app.app_id, self.room_id, self.user_id, is_screen=self.is_screen)
+        return _key(self.app.app_id, self.room_id, self.user_id, self.is_screen)
 
 
 class AutoRecorder:
@@ -95,9 +95,7 @@ class AutoRecorder:
         app_ids = {app.app_id for app in apps} | {job.app_id for job in live.values()}
         rooms = {app_id: await self._rooms_of(app_id).people() for app_id in app_ids}
         present = {
-            _key(app_id, *stream[:2], is_screen=stream[2])
-            for app_id in app_ids
-            for stream in _published(rooms[app_id])
+            _key(app_id, *stream) for app_id in app_ids for stream in _published(rooms[app_id])
         }
         there = await self._wanted(apps, rooms, live)
         self._handled = (self._handled | live.keys()) & present
@@ -183,6 +181,6 @@ def _published(rooms: _Rooms) -> Iterator[tuple[str, str, bool]]:
                 yield room_id, person.user_id, True
 
 
-def _key(app_id: str, room_id: str, user_id: str, *, is_screen: bool) -> str:
+def _key(app_id: str, room_id: str, user_id: str, is_screen: bool) -> str:
     names = (app_id, room_id, user_id, str(is_screen))
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
