@@ -1,6 +1,8 @@
 """What the video lane does when the machine is too slow."""
 
 import asyncio
+from collections.abc import Collection
+from itertools import pairwise
 
 from tests.fakes.media import FakeCompositor, FakeVideoEncoder
 from worker.core.layout.geometry import Size
@@ -30,7 +32,9 @@ class StallingClock(LoopClock):
             await asyncio.sleep(stall_s)
 
 
-def run_lane(stall_s: float) -> tuple[VideoLane, FakeCompositor, FakeVideoEncoder]:
+def run_lane(
+    stall_s: float, *, end_tick: int = 300, keyframes: Collection[int] = ()
+) -> tuple[VideoLane, FakeCompositor, FakeVideoEncoder]:
     async def main():
         compositor, encoder = FakeCompositor(), FakeVideoEncoder(TEMPLATE)
 
@@ -45,8 +49,9 @@ def run_lane(stall_s: float) -> tuple[VideoLane, FakeCompositor, FakeVideoEncode
             encoder=encoder,
             fps=30,
             deliver=deliver,
+            wants_keyframe=lambda tick: tick in keyframes,
         )
-        lane.end_tick = 300
+        lane.end_tick = end_tick
         await lane.run(0, PlayoutDelay(0, picture_lead_ns=0, sound_lead_ns=0))
         return lane, compositor, encoder
 
@@ -70,13 +75,37 @@ def test_half_a_second_behind_is_caught_up_without_losing_a_frame():
     assert 490 < lane.counters.worst_lag_ms < 510
 
 
-def test_far_behind_frames_are_repeated_and_counted_but_never_left_out():
-    lane, compositor, encoder = run_lane(4)
+def test_further_behind_frames_are_repeated_and_counted_but_none_is_left_out():
+    lane, compositor, encoder = run_lane(1.9)
 
-    assert len(encoder.canvases) == 300
+    assert encoder.ticks == list(range(300))
     repeated = sum(canvas.repeated for canvas in compositor.composed)
     assert repeated == lane.counters.duplicated
-    assert 40 < repeated < 120
-    # Even then some frames are new: the picture moves on.
-    flags = [canvas.repeated for canvas in compositor.composed]
-    assert max(len(run) for run in "".join("x" if f else " " for f in flags).split()) <= 3
+    assert 10 < repeated < 60
+    assert lane.counters.left_out == 0
+
+
+def test_far_behind_frames_are_left_out_and_counted_but_the_picture_moves_on():
+    lane, _, encoder = run_lane(6)
+
+    assert len(encoder.ticks) + lane.counters.left_out == 300
+    assert 60 < lane.counters.left_out < 180
+    gaps = [b - a for a, b in pairwise(encoder.ticks)]
+    assert max(gaps) == 15
+    assert (encoder.ticks[0], encoder.ticks[-1]) == (0, 299)
+    assert lane.counters.worst_lag_ms < 6100
+
+
+def test_a_frame_where_a_file_begins_is_never_left_out_nor_a_repetition():
+    lane, compositor, encoder = run_lane(6, keyframes={40, 77, 133})
+
+    assert {40, 77, 133} <= set(encoder.ticks)
+    composed = dict(zip(encoder.ticks, compositor.composed, strict=True))
+    assert not any(composed[tick].repeated for tick in (40, 77, 133))
+
+
+def test_at_its_end_a_late_lane_still_encodes_the_last_frame():
+    lane, _, encoder = run_lane(9.5, end_tick=278)
+
+    assert encoder.ticks[-1] == 277
+    assert lane.counters.left_out > 100

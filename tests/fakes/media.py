@@ -82,10 +82,12 @@ class FakeVideoEncoder:
     def __init__(self, template: EncodeTemplate) -> None:
         self.stream = VideoStream(template, b"")
         self.canvases: list[FakeCanvas] = []
+        self.ticks: list[int] = []
         self._inside: list[int] = []
 
     def encode(self, canvas: FakeCanvas, tick: int, *, keyframe: bool) -> Sequence[EncodedPacket]:
         self.canvases.append(canvas)
+        self.ticks.append(tick)
         self._inside.append(tick)
         return [_packet(StreamKind.VIDEO, self._inside.pop(0))] if len(self._inside) > 2 else []
 

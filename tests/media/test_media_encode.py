@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import av
 import numpy as np
@@ -27,6 +27,7 @@ def encode(
     *,
     settings: EncoderSettings | None = None,
     keyframes: frozenset[int] = frozenset(),
+    left_out: Collection[int] = (),
     first_tick: int = 0,
     change: Callable[[int, VideoPlanes], None] | None = None,
 ) -> list[EncodedPacket]:
@@ -35,6 +36,8 @@ def encode(
     packets: list[EncodedPacket] = []
     for index, planes in enumerate(film(template.size, round(seconds * template.fps))):
         tick = first_tick + index
+        if tick in left_out:
+            continue
         if change is not None:
             change(tick, planes)
         canvas = canvas_of(pool, planes)
@@ -108,6 +111,13 @@ def test_ticks_may_be_skipped_but_never_repeated() -> None:
         encoder.encode(canvas, 7, keyframe=False)
     packets += encoder.flush()
     assert [packet.pts for packet in packets] == [3, 7]
+
+
+def test_a_frame_lasts_until_the_next_one_that_was_not_left_out() -> None:
+    packets = encode(SMALL, 6, left_out=frozenset({41, 42, *range(118, 133)}))
+    assert sum(packet.duration for packet in packets) == 180
+    assert {p.pts: p.duration for p in packets if p.duration > 1} == {40: 3, 117: 16}
+    assert [packet.pts for packet in packets if packet.keyframe] == [0, 60, 133]
 
 
 @pytest.mark.parametrize("fps", [15, 30])

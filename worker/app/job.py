@@ -173,6 +173,7 @@ def _numbers(job: Job, outputs: Outputs) -> JobNumbers:
         frames=now.frames,
         late_frames=0 if counters is None else counters.late,
         repeated_frames=0 if counters is None else counters.duplicated,
+        left_out_frames=0 if counters is None else counters.left_out,
         datagrams_dropped=job.room.datagrams_dropped(),
         packets_lost=sum(track.packets_lost for track in tracks),
         packets_recovered=sum(track.packets_recovered for track in tracks),

@@ -41,6 +41,7 @@ def report(job: Job) -> dict[str, Any]:
             "frames": video.counters.frames,
             "late_frames": video.counters.late,
             "duplicated_frames": video.counters.duplicated,
+            "left_out_frames": video.counters.left_out,
             "first_live_frame": video.counters.first_live_frame,
             "worst_lag_ms": round(video.counters.worst_lag_ms, 1),
         },

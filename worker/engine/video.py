@@ -14,6 +14,7 @@ from worker.core.identity import TrackId
 from worker.core.layout.scene import Scene
 from worker.core.layout.visible import visible_videos
 from worker.core.playoutdelay import PlayoutDelay
+from worker.core.stepdown import Step, step_down
 from worker.core.timing import NS_PER_MS, NS_PER_S, tick_ns
 from worker.engine.director import Director
 from worker.engine.ingest import VideoIngest
@@ -36,12 +37,6 @@ BATCH_NS = 135 * NS_PER_MS
 ENCODE_QUEUE = 1
 """Batches waiting for the encoder; when it is full, composing waits and ticks get late."""
 
-STEP_DOWN = ((3 * NS_PER_S, 4), (NS_PER_S, 2))
-"""Behind by so much, only every so manyth frame is composed, the others repeat it.
-
-A recorder may be late: below a second behind, everything is composed and caught up with later.
-"""
-
 
 @dataclass(slots=True)
 class VideoCounters:
@@ -52,6 +47,8 @@ class VideoCounters:
     """Composing of their batch began more than one frame period after its instant."""
     duplicated: int = 0
     """Repeated instead of composed, to catch up."""
+    left_out: int = 0
+    """Not encoded at all, far behind: the frame before lasts longer."""
     first_live_frame: int | None = None
     """First tick that showed a decoded picture."""
     worst_lag_ms: float = 0.0
@@ -153,10 +150,11 @@ class VideoLane:
                 end = min(end, self.end_tick)
             lag_ns = self._clock.now_ns() - due_ns
             self._count(lag_ns, max(0, end - first))
-            stride = _stride(lag_ns)
+            step = step_down(lag_ns)
             next_ns = origin_ns + tick_ns(end, self.fps)
             self._prepare(next_ns)
-            frames = [self._frame(tick, origin_ns, stride) for tick in range(first, end)]
+            ticks = range(first, end)
+            frames = [f for tick in ticks if (f := self._frame(tick, origin_ns, step)) is not None]
             self._prepare(next_ns)  # what this batch put out of sight may be back in the next
             if frames:
                 await self._composed.put(
@@ -165,8 +163,8 @@ class VideoLane:
             first += self._batch
         self._composed.close()
 
-    def _frame(self, tick: int, origin_ns: int, stride: int) -> _Frame:
-        """What tick *tick* shows."""
+    def _frame(self, tick: int, origin_ns: int, step: Step) -> _Frame | None:
+        """What tick *tick* shows; None when it is left out."""
         period_ns = tick_ns(1, self.fps)
         room_ns = origin_ns + tick_ns(tick, self.fps)
         scene = self._director.scene_at(room_ns)
@@ -177,10 +175,16 @@ class VideoLane:
             self._tidy(room_ns)
         if pictures and self.counters.first_live_frame is None:
             self.counters.first_live_frame = tick
-        is_repeated = tick % stride > 0 and tick > 0
-        if is_repeated:
+        keyframe = self._wants_keyframe(tick)
+        # A file or a connection begins at a keyframe, and the last frame ends them.
+        is_edge = keyframe or tick + 1 == self.end_tick
+        is_new = is_edge or step.is_new(tick)
+        if not is_new and not step.repeats:
+            self.counters.left_out += 1
+            return None
+        if not is_new:
             self.counters.duplicated += 1
-        return _Frame(tick, scene, pictures, is_repeated, self._wants_keyframe(tick))
+        return _Frame(tick, scene, pictures, not is_new, keyframe)
 
     def _compose(self, frames: Sequence[_Frame]) -> Sequence[_Composed]:
         """On the compose thread."""
@@ -264,8 +268,3 @@ class VideoLane:
             finally:
                 canvas.release()
         return packets
-
-
-def _stride(lag_ns: int) -> int:
-    """Every how manyth frame is composed by a lane that is *lag_ns* behind."""
-    return next((stride for behind_ns, stride in STEP_DOWN if lag_ns > behind_ns), 1)

@@ -1,5 +1,6 @@
 """H.264 for the output: libx264, constant frame rate, average bitrate under a buffer limit."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -50,6 +51,8 @@ class X264Encoder:
         self._keyframe_ticks = KEYFRAME_INTERVAL_S * template.fps
         self._context = _open(template, settings)
         self._last_tick: int | None = None
+        self._inside: deque[int] = deque()
+        """Ticks whose packets have not come yet."""
 
     @property
     def stream(self) -> VideoStream:
@@ -61,7 +64,8 @@ class X264Encoder:
     def encode(self, canvas: Canvas, tick: int, *, keyframe: bool) -> Sequence[EncodedPacket]:
         """Encode frame *tick* (pts = tick), as a keyframe every 2 s of ticks or on demand.
 
-        The canvas is read before this returns. Ticks must rise.
+        The canvas is read before this returns. Ticks must rise; where some are left out, the
+        frame before them lasts until the next.
         """
         if not isinstance(canvas, PooledCanvas) or canvas.size != self._template.size:
             raise InternalError("this canvas is not from the compositor of this job")
@@ -70,33 +74,42 @@ class X264Encoder:
         frame = canvas.frame()
         frame.pts = tick
         frame.time_base = self._context.time_base
-        if keyframe or tick % self._keyframe_ticks == 0 or self._last_tick is None:
+        if keyframe or self._is_in_another_span(tick):
             frame.pict_type = PictureType.I
         self._last_tick = tick
+        self._inside.append(tick)
         return self._run(frame)
 
     def flush(self) -> Sequence[EncodedPacket]:
         """What is still inside; nothing can be encoded after."""
         return self._run(None)
 
+    def _is_in_another_span(self, tick: int) -> bool:
+        """Whether this is the first frame of its 2 s of ticks."""
+        last, span = self._last_tick, self._keyframe_ticks
+        return last is None or tick // span != last // span
+
     def _run(self, frame: av.VideoFrame | None) -> list[EncodedPacket]:
         try:
-            return [_plain(packet) for packet in self._context.encode(frame)]
+            return [self._plain(packet) for packet in self._context.encode(frame)]
         except av.FFmpegError as exc:
             raise InternalError(f"libx264 failed: {exc.strerror}") from exc
 
-
-def _plain(packet: "av.Packet[Stream]") -> EncodedPacket:
-    if packet.pts is None or packet.dts is None:
-        raise InternalError("libx264 gave a packet without a time")
-    return EncodedPacket(
-        kind=StreamKind.VIDEO,
-        data=bytes(packet),
-        pts=packet.pts,
-        dts=packet.dts,
-        duration=1,
-        keyframe=packet.is_keyframe,
-    )
+    def _plain(self, packet: "av.Packet[Stream]") -> EncodedPacket:
+        if packet.pts is None or packet.dts is None:
+            raise InternalError("libx264 gave a packet without a time")
+        # Without B-frames they come in order; the lookahead knows what follows.
+        tick = self._inside.popleft()
+        if packet.pts != tick:
+            raise InternalError(f"libx264 gave frame {packet.pts} where {tick} was due")
+        return EncodedPacket(
+            kind=StreamKind.VIDEO,
+            data=bytes(packet),
+            pts=tick,
+            dts=packet.dts,
+            duration=self._inside[0] - tick if self._inside else 1,
+            keyframe=packet.is_keyframe,
+        )
 
 
 def average_bps(template: EncodeTemplate) -> int:

@@ -30,6 +30,7 @@ class JobNumbers:
     frames: int
     late_frames: int
     repeated_frames: int
+    left_out_frames: int
     datagrams_dropped: int
     packets_lost: int
     packets_recovered: int
@@ -76,6 +77,11 @@ def _pictures(job: JobNumbers) -> Iterable[Metric]:
         "mixworker_repeated_frames_total",
         "Frames that repeat the one before, because the machine was too slow.",
         job.repeated_frames,
+    )
+    yield counter(
+        "mixworker_left_out_frames_total",
+        "Frames that were left out, because the machine was far too slow.",
+        job.left_out_frames,
     )
 
 

@@ -189,4 +189,4 @@ class Splitter:
     def _end_of(self, packet: EncodedPacket) -> int:
         if packet.kind is StreamKind.AUDIO or self._fps is None:
             return packet.pts + packet.duration
-        return samples_for_ticks(packet.pts + 1, self._fps)
+        return samples_for_ticks(packet.pts + packet.duration, self._fps)
