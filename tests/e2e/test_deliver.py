@@ -128,7 +128,7 @@ async def test_one_job_into_a_bucket_that_is_away_for_a_while_and_live_with_ever
             ended_s = time.monotonic()
             await receiver.heard(4)
             complete_s = time.monotonic() - ended_s
-            assert await recorder.ended() == 0, recorder.complaints
+            assert await recorder.ended() == 0, "\n".join(recorder.complaints)
             await receiver.heard(5)
         files = await bucket.download(tmp_path / "bucket")
         assert await bucket.open_uploads() == []
@@ -197,7 +197,7 @@ async def test_objects_are_complete_three_seconds_after_a_stop(
             recorder.signal(signal.SIGTERM)
             await receiver.heard(4)
             complete_s = time.monotonic() - stopped_s
-            assert await recorder.ended() == 0, recorder.complaints
+            assert await recorder.ended() == 0, "\n".join(recorder.complaints)
     print(f"{seconds} s: read back {complete_s:.2f} s after SIGTERM, {sum(fetched.values())} bytes")
     assert len(fetched) == 2
     assert complete_s <= MOST_COMPLETING_S

@@ -77,7 +77,7 @@ async def test_three_codecs_through_janus_stay_in_sync(
         await recorder.recorded(1)
         if loss_percent:
             drop(loss_percent)
-        assert await recorder.ended() == 0, recorder.complaints
+        assert await recorder.ended() == 0, "\n".join(recorder.complaints)
 
     recording = recorder.recording
     assert recording.decode_errors() == ""
@@ -118,7 +118,7 @@ async def test_the_three_loudest_of_six_are_heard_through_janus_in_a_room_with_a
     async with janus_server(tmp_path / "janus", options), worker(job) as recorder:
         await recorder.recorded(0.5)
         async with janus_cast(stepped_tones(LEVELS_DB), room="board-meeting"):
-            assert await recorder.ended() == 0, recorder.complaints
+            assert await recorder.ended() == 0, "\n".join(recorder.complaints)
 
     windows = heard(hearing.mono(recorder.recording.sound()), [tone_hz(n) for n in range(6)])
     # Their clock is not the recording's; the first change, 5 s after they began, ties them.

@@ -25,6 +25,7 @@ from worker.rooms.rtp.vp9 import Vp9Format, read_descriptor
 from worker.rooms.rtp.vp9_header import split_superframe
 
 DEADLINE_S = 60
+FIRST_GUESS_BPS = 300_000
 CODECS = """
 window.codecs = (kind, ...names) => RTCRtpSender.getCapabilities(kind).codecs
   .filter(({ mimeType }) => names.includes(mimeType.split('/')[1]));
@@ -115,6 +116,15 @@ async def a_page() -> AsyncIterator[Page]:
         yield page
 
 
+@asynccontextmanager
+async def closed(peer: Peer) -> AsyncIterator[None]:
+    """Let go of its sockets, however the test ends."""
+    try:
+        yield
+    finally:
+        await peer.close()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 - the other end is a browser
         await asyncio.sleep(0.01)
@@ -168,7 +178,7 @@ class Receiver:
 @pytest.mark.timeout(120)
 async def test_chromium_publishes_to_us_changes_its_tracks_and_leaves() -> None:
     receiver = Receiver()
-    async with a_page() as page, asyncio.TaskGroup() as tasks:
+    async with closed(receiver.peer), a_page() as page, asyncio.TaskGroup() as tasks:
         answer = await receiver.answer(await page.evaluate(PUBLISH))
         assert "m=application 0" in answer, "data channels are not negotiated"
         await page.evaluate(TAKE_ANSWER, answer)
@@ -197,7 +207,6 @@ async def test_chromium_publishes_to_us_changes_its_tracks_and_leaves() -> None:
         await page.evaluate("pc.close()")
         await until(lambda: receiver.peer.state is PeerState.CLOSED)
         poll.cancel()
-    await receiver.peer.close()
 
 
 def sizes_shown(frames: Sequence[EncodedFrame]) -> list[Size]:
@@ -253,7 +262,7 @@ def forwarded_in_fewer_layers(
 async def test_chromium_publishes_vp9_in_layers_and_redundant_opus() -> None:
     receiver = Receiver()
     packets: dict[int, list[RtpPacket]] = {63: [], 98: [], 99: [], 111: []}
-    async with a_page() as page, asyncio.TaskGroup() as tasks:
+    async with closed(receiver.peer), a_page() as page, asyncio.TaskGroup() as tasks:
         answer = await receiver.answer(await page.evaluate(PUBLISH_LAYERS))
         assert "profile-id=0" in answer
         assert "profile-id=1" not in answer and "profile-id=2" not in answer
@@ -278,7 +287,6 @@ async def test_chromium_publishes_vp9_in_layers_and_redundant_opus() -> None:
         await page.evaluate("pc.close()")
         await until(lambda: receiver.peer.state is PeerState.CLOSED)
         poll.cancel()
-    await receiver.peer.close()
 
     assert camera[0].keyframe
     sizes = sizes_shown(camera)
@@ -302,9 +310,9 @@ async def test_chromium_publishes_vp9_in_layers_and_redundant_opus() -> None:
 
 @pytest.mark.timeout(120)
 async def test_chromium_speeds_up_on_our_transport_feedback() -> None:
-    """Without feedback it would stay at its first guess of 300 kbit/s, a small picture."""
+    """Without feedback it would stay at its first guess, a small picture."""
     receiver = Receiver()
-    async with a_page() as page, asyncio.TaskGroup() as tasks:
+    async with closed(receiver.peer), a_page() as page, asyncio.TaskGroup() as tasks:
         offer = await page.evaluate(PUBLISH_ONE)
         assert "transport-cc" in offer and "goog-remb" in offer
         answer = await receiver.answer(offer)
@@ -313,13 +321,14 @@ async def test_chromium_speeds_up_on_our_transport_feedback() -> None:
         await receiver.peer.connect()
         poll = tasks.create_task(receiver.poll())
         sending = {"available_bps": 0}
-        while sending["available_bps"] < 1_500_000 or sending["width"] < 1280:
+        # A busy machine may keep the picture small, but the network does not.
+        while (
+            sending["available_bps"] < 2 * FIRST_GUESS_BPS or sending["limited_by"] == "bandwidth"
+        ):
             await asyncio.sleep(0.2)
             sending = await page.evaluate(SENDING)
         print(sending)
-        assert sending["limited_by"] != "bandwidth"
         poll.cancel()
-    await receiver.peer.close()
 
 
 @pytest.mark.timeout(120)
@@ -328,7 +337,7 @@ async def test_chromium_subscribes_to_us() -> None:
     vp8 = MediaCodec(96, Codec.VP8, 97, ("nack", "nack pli"))
     extensions = {MID_URI: 4, AUDIO_LEVEL_URI: 1}
     peer = Peer(ice=IceSettings(with_loopback=True), clock_ns=time.monotonic_ns)
-    async with a_page() as page:
+    async with closed(peer), a_page() as page:
         offer = await peer.offer(
             (
                 OfferedMedia("0", Kind.AUDIO, (opus,), 1000, stream="s", extensions=extensions),
@@ -344,4 +353,3 @@ async def test_chromium_subscribes_to_us() -> None:
         while await page.evaluate(RECEIVED) < 20:
             peer.send_rtp(sender.packet())
             await asyncio.sleep(0.01)
-    await peer.close()
