@@ -175,6 +175,6 @@ def test_who_left_leaves_nothing_behind_but_an_entry(tmp_path: Path) -> None:
         and kind != "worker.core.audio.speakers.SpeakerTurn"
     }
     assert {kind: more for kind, more in grown.items() if more > joined / 3} == {}
-    assert samples[0].descriptors == samples[1].descriptors
-    # Fewer is fine: pools of earlier tests end in their own time.
+    # Fewer is fine: what earlier tests of this process left ends in its own time.
+    assert samples[1].descriptors <= samples[0].descriptors
     assert samples[1].threads <= samples[0].threads
