@@ -38,6 +38,9 @@ async def test_pictures_give_way_but_no_sound_no_length_and_not_the_end(tmp_path
     print(f"drained in {drained_s:.1f} s", video)
     assert video["left_out_frames"] > SECONDS
     assert video["frames"] + video["left_out_frames"] == SECONDS * 30
+    assert recorder.result["warnings"] == [
+        f"the machine was too slow: {video['left_out_frames']} frames were left out"
+    ]
     assert video["worst_lag_ms"] < 8000
     assert drained_s < 15
 

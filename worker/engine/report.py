@@ -28,7 +28,7 @@ def report(job: Job) -> dict[str, Any]:
         "reason": None if job.lifecycle.reason is None else job.lifecycle.reason.value,
         "aborted": job.was_aborted,
         "error": job.error,
-        "warnings": [*job.warnings, *_mutes(job)],
+        "warnings": [*job.warnings, *_haste(job), *_mutes(job)],
         "duration_s": round(job.recorded_ns / NS_PER_S, 3),
         "start_delay_s": None
         if job.origin_ns is None
@@ -61,6 +61,12 @@ def report(job: Job) -> dict[str, Any]:
             _participant(job, entry, turns[number]) for number, entry in enumerate(entries)
         ],
     }
+
+
+def _haste(job: Job) -> list[str]:
+    """Whether the machine was so slow that it can be seen in the recording."""
+    left_out = 0 if job.video is None else job.video.counters.left_out
+    return [f"the machine was too slow: {left_out} frames were left out"] if left_out else []
 
 
 def _mutes(job: Job) -> list[str]:

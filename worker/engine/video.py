@@ -180,6 +180,8 @@ class VideoLane:
         is_edge = keyframe or tick + 1 == self.end_tick
         is_new = is_edge or step.is_new(tick)
         if not is_new and not step.repeats:
+            if not self.counters.left_out:
+                log.warning("the machine is too slow: frames are left out")
             self.counters.left_out += 1
             return None
         if not is_new:
