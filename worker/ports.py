@@ -35,9 +35,11 @@ class Clock(Protocol):
 # --- rooms ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedFrame:
     """One whole frame as it left a publisher, complete and in decoding order.
+
+    Not frozen because one is made for every packet of sound; nobody writes to it.
 
     Audio: one RTP packet's Opus payload, delivered as it arrives (order by `rtp_timestamp`).
     Video: one access unit (H.264 with Annex B start codes), in order, never across a gap: after

@@ -140,7 +140,9 @@ def test_a_late_first_report_moves_the_picture_slowly_and_never_steps():
         positions.append((sender.error_ms(CAM), sender.error_ms(MIC)))
 
     pictures = [picture for picture, _ in positions]
-    assert max(abs(b - a) for a, b in zip(pictures, pictures[1:], strict=False)) < 3
+    assert max(abs(b - a) for a, b in zip(pictures, pictures[1:], strict=False)) < 5, (
+        "a seventh of a frame"
+    )
     assert sender.av_error_ms() == pytest.approx(0, abs=0.2)
     assert max(abs(sound) for _, sound in positions) < 3
 

@@ -17,7 +17,7 @@ UNHEARD_NS = 300 * NS_PER_MS
 """Nothing of a track is decoded so soon after it appeared: until then its map may step."""
 PAUSE_NS = NS_PER_S
 """After this long without a frame a track is silent or frozen, and counts as new."""
-STEER_EVERY_NS = 50 * NS_PER_MS
+STEER_EVERY_NS = 100 * NS_PER_MS
 RETARGET_EVERY_NS = 500 * NS_PER_MS
 SETTLING_NS = 5 * NS_PER_S
 SETTLING_PACE = 8e-3

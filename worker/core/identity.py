@@ -37,10 +37,9 @@ class Codec(Enum):
     VP9 = "VP9"
     H264 = "H264"
 
-    @property
-    def clock_rate_hz(self) -> int:
+    def __init__(self, name: str) -> None:
+        self.clock_rate_hz = 48_000 if name == "OPUS" else 90_000
         """RTP clock (RFC 7587: Opus always counts at 48 kHz; video at 90 kHz)."""
-        return 48_000 if self is Codec.OPUS else 90_000
 
 
 @dataclass(frozen=True, slots=True)

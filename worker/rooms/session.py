@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 
 from worker.core.identity import TrackId
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
@@ -139,8 +140,8 @@ class MediaSession:
         self.connected_ns = self._clock_ns()
         self._receiver = PeerReceiver(
             ssrc=secrets.randbits(32),
-            on_frame=lambda frame: self._on_frame(self, frame),
-            on_sender_report=lambda report: self._on_sender_report(self, report),
+            on_frame=partial(self._on_frame, self),
+            on_sender_report=partial(self._on_sender_report, self),
             statistics=self._statistics,
             first_epoch=self._on_connected(self),
             patience=self._patience,
