@@ -33,6 +33,7 @@ _Feature = Callable[[Work], float]
 FEATURES: Mapping[str, Mapping[str, _Feature]] = {
     "receive": {
         "receive_fixed": lambda work: 1.0,
+        "receive_person": lambda work: work.people,
         "receive_packet": lambda work: work.packets_per_s,
     },
     "decode": {

@@ -23,6 +23,7 @@ LARGE = Feed(9, Codec.VP8, Size(640, 360), 30, 500)
 # Powers of ten, so that every digit of a sum tells where it came from.
 PLAIN = Coefficients(
     receive_fixed=1.0,
+    receive_person=0.002,
     receive_packet=0.001,
     decode_mp={Codec.VP8: 0.01, Codec.H264: 0.02, Codec.VP9: 0.03},
     decode_frame=0.001,
@@ -106,7 +107,7 @@ def test_sound_alone_costs_no_picture():
     needed = estimate(Load(4, (LARGE,), 25, template=None), PLAIN)
 
     assert needed.stages["decode"] == needed.stages["compose"] == needed.stages["encode"] == 0
-    assert needed.stages["receive"] == pytest.approx(1 + 0.001 * 200)
+    assert needed.stages["receive"] == pytest.approx(1 + 0.002 * 4 + 0.001 * 200)
     assert needed.stages["sound"] == pytest.approx(2.04)
     assert needed.memory_mb == 104
 
@@ -116,7 +117,7 @@ def test_the_estimate_adds_up_by_stage():
 
     assert needed.stages == pytest.approx(
         {
-            "receive": 1 + 0.001 * 990,
+            "receive": 1 + 0.002 * 9 + 0.001 * 990,
             "decode": 0.001 * 270 + 0.01 * 62.208,
             "compose": 0.01 * 89.856 + 0.1 * 27.648 + 0.001 * 270,
             "sound": 2.09,

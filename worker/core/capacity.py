@@ -81,6 +81,7 @@ class Coefficients:
     """CPU seconds, and MB, per unit of work. A fixed part is per second of output."""
 
     receive_fixed: float
+    receive_person: float
     receive_packet: float
     decode_mp: Mapping[Codec, float]
     decode_frame: float
@@ -148,7 +149,10 @@ def estimate(load: Load, coefficients: Coefficients) -> Estimate:
     work, per = work_of(load), coefficients
     decoded = work.decoded_mp_per_s or {}
     stages = {
-        "receive": per.receive_fixed + per.receive_packet * work.packets_per_s,
+        # Most is spent per publisher and turn of the loop: a second packet finds warm caches.
+        "receive": per.receive_fixed
+        + per.receive_person * work.people
+        + per.receive_packet * work.packets_per_s,
         "decode": per.decode_frame * work.decoded_frames_per_s
         + sum(per.decode_mp[codec] * mp for codec, mp in decoded.items()),
         "compose": per.compose_scaled_mp * work.scaled_mp_per_s
