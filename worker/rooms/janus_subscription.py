@@ -111,6 +111,11 @@ class JanusSubscription:
         for handle in self._handles():
             handle.session.poll(now_ns)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether every connection is up and waits for nothing."""
+        return all(handle.session.is_calm for handle in self._handles())
+
     def request_keyframe(self, track_id: TrackId) -> None:
         """Ask the publisher for a keyframe, at most once a second."""
         session = self._handover.source(track_id)

@@ -87,6 +87,11 @@ class Roster:
                 if peer_id in self._members:
                     self._members[peer_id].subscription.receive_close(session)
 
+    @property
+    def is_calm(self) -> bool:
+        """Who lingers is in no hurry to go."""
+        return True
+
     def poll(self, now_ns: int) -> None:
         """Let those go who lingered: their media ended, or their time, or they are back."""
         lingering = [

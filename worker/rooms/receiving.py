@@ -7,7 +7,7 @@ from typing import Protocol
 
 from worker.core.identity import TrackId
 from worker.ports import TrackStatistics
-from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
+from worker.rooms.reader import CALM_INTERVAL_S, READ_INTERVAL_S, DatagramReader
 from worker.rooms.receive.patience import Patience
 from worker.rooms.track_statistics import RoomStatistics
 
@@ -19,6 +19,11 @@ class Subscriber(Protocol):
 
     def poll(self, now_ns: int) -> None:
         """Send the RTCP that is due."""
+        ...
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether it is connected and nothing is waited for, so that there is no hurry."""
         ...
 
 
@@ -63,7 +68,8 @@ class Receiving:
         """Read what has come and send what is due, until cancelled."""
         has_failed = False
         while True:
-            await asyncio.sleep(READ_INTERVAL_S)
+            is_calm = all(subscriber.is_calm for subscriber in subscribers())
+            await asyncio.sleep(CALM_INTERVAL_S if is_calm else READ_INTERVAL_S)
             if self._reader is not None:
                 self._reader.read()
             now_ns = self._clock_ns()

@@ -115,6 +115,11 @@ class MediaSession:
             return None
         return self._receiver.last_rtp_ns or self.connected_ns
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether it is connected and waits for nothing."""
+        return self._receiver is not None and self._receiver.is_calm
+
     def last_packet_ns(self, track_id: TrackId) -> int | None:
         """When the newest packet of *track_id* came."""
         return self._receiver.last_packet_ns(track_id) if self._receiver is not None else None

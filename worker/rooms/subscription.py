@@ -155,6 +155,11 @@ class Subscription:
             self._attempt.reschedule(asyncio.get_running_loop().time())
             self._attempt = None
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether every session is connected and waits for nothing."""
+        return all(session.is_calm for session in self._sessions())
+
     def is_receiving(self, now_ns: int) -> bool:
         """Whether the publisher's media comes, or came a moment ago."""
         session = self._current

@@ -162,6 +162,11 @@ class PeerReceiver:
                     if track is not None:
                         track.end_source(ssrc, arrival_ns)
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether neither a packet nor a keyframe is waited for, as of the last poll or packet."""
+        return self._is_idle
+
     def poll(self, now_ns: int) -> Sequence[bytes]:
         """Do what is due; returns RTCP compounds to send. Next to free while all goes well."""
         if self._is_idle and now_ns < self._next_duty_ns:
