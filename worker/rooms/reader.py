@@ -85,7 +85,10 @@ class DatagramReader:
         return end
 
     def read(self) -> None:
-        """Hand out what has come since the last call; call it each `READ_INTERVAL_S`, or `CALM_INTERVAL_S`."""
+        """Hand out what has come since the last call.
+
+        To be called each `READ_INTERVAL_S`, in a calm room each `CALM_INTERVAL_S`.
+        """
         if self._ready.closed:
             return
         now_ns = self._clock_ns()
