@@ -80,6 +80,8 @@ class ClockMap:
         before = [(s, self._capture_ns(s, s.last_rtp)) for s in self._streams.values()]
         stream.line.observe(ntp_ns, rtp_timestamp, arrival_ns)
         self._choose_alignment(arrival_ns)
+        if self._target_ns is not None and self._is_unheard(arrival_ns):
+            self._common_ns = self._target_ns  # not only with the next steer: they may be far apart
         for other, was_ns in before:
             self._keep_continuous(other, was_ns, arrival_ns)
 
@@ -232,7 +234,7 @@ class ClockMap:
                 self._steer_own(stream, limit_ns)
 
     def _steer_common(self, now_ns: int, limit_ns: int) -> None:
-        unheard = all(s.is_unheard(now_ns) for s in self._streams.values())
+        unheard = self._is_unheard(now_ns)
         if unheard or now_ns - self._retargeted_ns >= RETARGET_EVERY_NS:
             self._retarget(now_ns)
         if self._common_ns is None or self._target_ns is None:
@@ -244,6 +246,10 @@ class ClockMap:
             self.reanchors += 1
         else:
             self._common_ns = _toward(self._common_ns, self._target_ns, limit_ns)
+
+    def _is_unheard(self, now_ns: int) -> bool:
+        """Whether nothing of any stream can have been decoded yet."""
+        return all(stream.is_unheard(now_ns) for stream in self._streams.values())
 
     def _retarget(self, now_ns: int) -> None:
         self._retargeted_ns = now_ns
