@@ -13,8 +13,9 @@ from worker.core.identity import Track
 from worker.core.timing import BLOCK_NS, NS_PER_MS, SAMPLE_RATE_HZ
 from worker.ports import AudioDecoder, EncodedFrame
 
-WAITING_PACKETS = 250
-"""Five seconds between two batches of the sound lane; beyond that the oldest go."""
+WAITING_PACKETS = 500
+"""Ten seconds of sound, twice what a lane that is far too slow falls behind; beyond that the oldest
+go."""
 
 EPOCHS = 3
 
