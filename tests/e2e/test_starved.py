@@ -14,7 +14,7 @@ from worker.testroom.person import tone_hz
 
 PEOPLE = 3
 SECONDS = 24
-SHARE = 0.15
+SHARE = 0.25
 """Of one core. Three people at 360p into 720p30 take half of one."""
 
 
