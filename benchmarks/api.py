@@ -102,7 +102,6 @@ def quantile_ms(values: list[float], share: float) -> float:
 
 
 async def measure(directory: Path, seconds: float) -> dict[str, Any]:
-    (directory / "s3").mkdir()
     times: dict[str, list[float]] = defaultdict(list)
     async with AsyncExitStack() as stack:
         room_url = await stack.enter_async_context(room_with([people(2, defaults=CAMERA)]))

@@ -48,7 +48,6 @@ async def measure(people: int, seconds: int, rounds: int) -> dict[str, list[live
     runs: dict[str, list[live.LiveRun]] = {"file": [], "delivered": []}
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        (root / "s3").mkdir()
         async with (
             s3_server(root / "s3") as s3,
             rtmp_server(root / "rtmp") as rtmp,

@@ -50,7 +50,6 @@ def commands() -> str:
 @pytest.mark.timeout(180)
 async def test_every_command_of_the_walkthrough_does_what_it_says(tmp_path: Path) -> None:
     here, chromium = tmp_path / "here", tmp_path / "chromium"
-    (tmp_path / "s3").mkdir()
     spool = {"MIXWORKER_SPOOL__DIRECTORY": str(here / "spool"), "MIXWORKER_SPOOL__FLOOR_MB": "16"}
     async with s3_server(tmp_path / "s3") as s3:
         variables = {

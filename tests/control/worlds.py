@@ -44,7 +44,6 @@ async def world(directory: Path, *, defaults: str = CAMERA, **more: str) -> Asyn
     Workers that still run are killed on leaving.
     """
     receiver = Receiver(auth_key=AUTH_KEY)
-    (directory / "s3").mkdir()
     async with (
         serve_room() as address,
         cast(people(2, defaults=defaults), address.ws_url, ROOM),

@@ -73,7 +73,7 @@ async def test_vp9_and_redundant_audio_of_a_browser_are_recorded(tmp_path):
         async with worker(job) as recorder:
             await recorder.recorded(2)
             assert await what_is_sent(bob) == ["audio/opus", "video/VP9"]
-            assert await recorder.ended() == 0, "\n".join(recorder.complaints)
+            assert await recorder.ended() == 0, recorder.said
 
     recording = recorder.recording
     assert recording.decode_errors() == ""

@@ -47,7 +47,7 @@ async def test_two_browsers_and_a_shared_screen_are_recorded(tmp_path):
         async with worker(job) as recorder:
             await recorder.recorded(3)
             await bob.page.click("#screen")
-            assert await recorder.ended() == 0, "\n".join(recorder.complaints)
+            assert await recorder.ended() == 0, recorder.said
 
     recording = recorder.recording
     assert recording.decode_errors() == ""

@@ -32,7 +32,6 @@ async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_ro
     tmp_path: Path,
 ) -> None:
     """Row P9: the store is away until the spool is full."""
-    (tmp_path / "s3").mkdir()
     async with s3_server(tmp_path / "s3") as s3, Bucket.at(s3.endpoint) as bucket:
         with small_disk(tmp_path / "spool", 2.5):
             settings = environment(tmp_path / "spool", s3.endpoint)

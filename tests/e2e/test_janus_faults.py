@@ -66,7 +66,7 @@ async def test_a_signalling_connection_cut_for_three_seconds_costs_no_frame(tmp_
         link.refuse()
         await recorder.recorded(7)
         link.mend()
-        assert await recorder.ended() == 0, "\n".join(recorder.complaints)
+        assert await recorder.ended() == 0, recorder.said
         assert link.connections >= 3
     recording = recorder.recording
     assert recording.video.packets == 18 * 15
@@ -91,7 +91,7 @@ async def test_a_janus_that_was_killed_is_joined_again_and_the_file_goes_on(tmp_
         returned_s = recorder.progress[-1]["recorded_s"]
         async with janus_cast(TWO):
             present_s = recorder.progress[-1]["recorded_s"]
-            assert await recorder.ended() == 0, "\n".join(recorder.complaints)
+            assert await recorder.ended() == 0, recorder.said
     recording = recorder.recording
     assert recording.decode_errors() == ""
     assert recording.video.packets == 25 * 15, "the timeline has neither gap nor stretch"
@@ -116,7 +116,7 @@ async def test_twenty_five_publishers_within_a_second_are_all_seen_within_five(
         async with worker(begun) as recorder:
             await recorder.recorded(1)
             async with janus_cast(people(25, defaults=small)):
-                assert await recorder.ended() == 0, "\n".join(recorder.complaints)
+                assert await recorder.ended() == 0, recorder.said
     joined = [p["joined_s"] for p in recorder.result["participants"]]
     print(f"joined within {max(joined) - min(joined):.2f} s;", recorder.result["video"])
     assert len(joined) == 25
@@ -168,7 +168,7 @@ async def test_a_janus_that_is_not_there_is_waited_for_and_then_given_up(
 
 async def test_a_janus_that_comes_late_is_joined(tmp_path: Path) -> None:
     async with worker(job(tmp_path, seconds=3)) as recorder, janus_server(tmp_path / "janus"):
-        assert await recorder.ended() == 0, "\n".join(recorder.complaints)
+        assert await recorder.ended() == 0, recorder.said
     assert recorder.recording.video.packets == 3 * 15
 
 

@@ -126,7 +126,6 @@ def settings_file(directory: Path, **values: object) -> Path:
 @pytest.mark.timeout(180)
 async def test_a_whole_job_with_all_kinds_of_trouble_tells_nobody(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
-    (tmp_path / "s3").mkdir()
     metrics_port = free_port()
     receiver = Receiver(auth_key=AUTH_KEY, answer=status(500))
     async with (

@@ -85,7 +85,7 @@ async def test_a_worker_in_a_lively_room_does_not_grow(tmp_path: Path) -> None:
         assert await asyncio.wait_for(recorder.ended(), STARTUP_S + 3 * SAMPLE_S) == 0
 
     found = judged(samples, tmp_path, "soak-live")
-    print("\n".join(recorder.complaints))
+    print(recorder.said)
     assert recorder.result["video"]["frames"] == SOAK_S * 15
     presences = recorder.result["participants"]
     assert len(presences) >= PEOPLE + SOAK_S / (2 * EVERY_S) - 2

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, async_playwright
 
-CHROMIUM = Path(__file__).parent / "patient_chromium.sh"
+CHROMIUM = Path(__file__).parent / "chromium.sh"
 
 _FLAGS = (
     "--no-sandbox",

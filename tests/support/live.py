@@ -58,6 +58,11 @@ class Worker:
     progressed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
+    def said(self) -> str:
+        """Its complaints, line by line: a list is folded in the report of a failed test."""
+        return "\n".join(self.complaints)
+
+    @property
     def recording(self) -> Recording:
         return Recording(self.directory / f"{self.name}.mp4")
 

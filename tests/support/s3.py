@@ -40,17 +40,7 @@ class S3Server:
 @asynccontextmanager
 async def s3_server(directory: Path) -> AsyncIterator[S3Server]:
     """Start with the bucket `rec` and two users, one who may only read; end it on leaving."""
-    (directory / "s3.json").write_text(
-        json.dumps(
-            {
-                "identities": [
-                    _identity("writer", KEYS, ["Admin", "Read", "List", "Tagging", "Write"]),
-                    _identity("reader", READING_KEYS, ["Read", "List"]),
-                ]
-            }
-        ),
-        encoding="utf-8",
-    )
+    _configure(directory)
     ports = _free_ports(2 * len(_PORTS))
     arguments = [
         f"-{name}.port{kind}={port}"
@@ -86,6 +76,16 @@ async def s3_server(directory: Path) -> AsyncIterator[S3Server]:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+def _configure(directory: Path) -> None:
+    """In a directory that may still have to be made."""
+    directory.mkdir(exist_ok=True)
+    identities = [
+        _identity("writer", KEYS, ["Admin", "Read", "List", "Tagging", "Write"]),
+        _identity("reader", READING_KEYS, ["Read", "List"]),
+    ]
+    (directory / "s3.json").write_text(json.dumps({"identities": identities}), encoding="utf-8")
 
 
 def _identity(name: str, keys: tuple[str, str], actions: list[str]) -> dict[str, object]:

@@ -34,6 +34,11 @@ class TileHistory:
         self.flashes.append(reading.flash)
         self.people.append(recognise(reading.corners))
 
+    def owner(self, from_frame: int = 0) -> Sighting:
+        """Who is in the tile in most frames from that one on."""
+        seen = [person for person in self.people[from_frame:] if person is not None]
+        return max(set(seen), key=seen.count)
+
 
 def crop(planes: VideoPlanes, rect: Rect) -> VideoPlanes:
     """The part of a picture in *rect*, as views."""
@@ -63,8 +68,13 @@ def mean_colour(planes: VideoPlanes, rect: Rect, inset: float = 0.0) -> tuple[fl
 
 def flash_times(flashes: Sequence[bool], fps: float) -> NDArray[np.float64]:
     """Start, s, of every output frame in which a flash appears after a frame without."""
+    return flash_frames(flashes) / fps
+
+
+def flash_frames(flashes: Sequence[bool]) -> NDArray[np.intp]:
+    """Number of every output frame in which a flash appears after a frame without."""
     lit = np.asarray(flashes, dtype=bool)
-    return (np.flatnonzero(lit[1:] & ~lit[:-1]) + 1) / fps
+    return np.flatnonzero(lit[1:] & ~lit[:-1]) + 1
 
 
 def counter_steps(counters: Sequence[int | None], loop_frames: int) -> NDArray[np.int64]:

@@ -80,8 +80,6 @@ class ClockMap:
         before = [(s, self._capture_ns(s, s.last_rtp)) for s in self._streams.values()]
         stream.line.observe(ntp_ns, rtp_timestamp, arrival_ns)
         self._choose_alignment(arrival_ns)
-        if self._target_ns is not None and self._is_unheard(arrival_ns):
-            self._common_ns = self._target_ns  # not only with the next steer: they may be far apart
         for other, was_ns in before:
             self._keep_continuous(other, was_ns, arrival_ns)
 
@@ -204,7 +202,8 @@ class ClockMap:
                 stream.own_ns = stream.least_ns()
             stream.by_reports = by_reports
         self._retarget(now_ns)
-        if trusted and not was_used:
+        # What is unheard may step, and at once: the next steering may be some packets away.
+        if (trusted and not was_used) or self._is_unheard(now_ns):
             self._common_ns = self._target_ns
 
     def _keep_continuous(self, stream: StreamClock, was_ns: int, now_ns: int) -> None:

@@ -118,7 +118,7 @@ class MediaSession:
     @property
     def is_calm(self) -> bool:
         """Whether it is connected and waits for nothing."""
-        return self._receiver is not None and self._receiver.is_calm
+        return self._receiver is not None and self._receiver.is_idle
 
     def last_packet_ns(self, track_id: TrackId) -> int | None:
         """When the newest packet of *track_id* came."""

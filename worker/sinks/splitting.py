@@ -182,11 +182,13 @@ class Splitter:
         return replace(packet, pts=packet.pts - zero, dts=packet.dts - zero, duration=duration)
 
     def _sample(self, packet: EncodedPacket) -> int:
-        if packet.kind is StreamKind.AUDIO or self._fps is None:
-            return packet.pts
-        return samples_for_ticks(packet.pts, self._fps)
+        return self._samples(packet.kind, packet.pts)
 
     def _end_of(self, packet: EncodedPacket) -> int:
-        if packet.kind is StreamKind.AUDIO or self._fps is None:
-            return packet.pts + packet.duration
-        return samples_for_ticks(packet.pts + packet.duration, self._fps)
+        return self._samples(packet.kind, packet.pts + packet.duration)
+
+    def _samples(self, kind: StreamKind, units: int) -> int:
+        """*units* of a stream's own time as samples of the output."""
+        if kind is StreamKind.AUDIO or self._fps is None:
+            return units
+        return samples_for_ticks(units, self._fps)

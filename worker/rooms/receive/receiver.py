@@ -80,7 +80,7 @@ class PeerReceiver:
         self._demultiplexer = Demultiplexer()
         self._tracks: dict[TrackId, TrackReceiver] = {}
         self._next_report_ns = 0
-        self._is_idle = False
+        self.is_idle = False
         """Nothing is waited for, so that only the clock can make something due."""
         self._next_duty_ns = 0
 
@@ -110,7 +110,7 @@ class PeerReceiver:
                 track.update(entry, now_ns)
             tracks[track_id] = track
         self._tracks = tracks
-        self._is_idle = False
+        self.is_idle = False
         self._transport_id = next(
             (
                 entry.extensions[TRANSPORT_CC_URI]
@@ -137,11 +137,11 @@ class PeerReceiver:
             self.last_rtp_ns = arrival_ns
             track = self._tracks[track_id]
             track.receive(packet, arrival_ns)
-            if self._is_idle:
-                self._is_idle = track.is_idle
+            if self.is_idle:
+                self.is_idle = track.is_idle
         except BadPacket:
             self.counters.malformed += 1
-            self._is_idle = False
+            self.is_idle = False
 
     def on_rtcp(self, data: bytes, arrival_ns: int) -> None:
         """Take one plain RTCP compound; malformed ones are counted."""
@@ -150,7 +150,7 @@ class PeerReceiver:
         except BadPacket:
             self.counters.malformed += 1
             return
-        self._is_idle = False
+        self.is_idle = False
         for packet in packets:
             if isinstance(packet, SenderReportPacket):
                 track = self._track_of(packet.ssrc)
@@ -162,14 +162,9 @@ class PeerReceiver:
                     if track is not None:
                         track.end_source(ssrc, arrival_ns)
 
-    @property
-    def is_calm(self) -> bool:
-        """Whether neither a packet nor a keyframe is waited for, as of the last poll or packet."""
-        return self._is_idle
-
     def poll(self, now_ns: int) -> Sequence[bytes]:
         """Do what is due; returns RTCP compounds to send. Next to free while all goes well."""
-        if self._is_idle and now_ns < self._next_duty_ns:
+        if self.is_idle and now_ns < self._next_duty_ns:
             return ()
         is_report_due = self.last_rtp_ns is not None and now_ns >= self._next_report_ns
         extra: list[bytes] = []
@@ -183,7 +178,7 @@ class PeerReceiver:
                 compounds += pack_compounds([*self._report(track, now_ns), *feedback, *extra])
                 extra = []
         compounds += self._transport_feedback.poll(self._latest_ssrc, now_ns)
-        self._is_idle = all(track.is_idle for track in self._tracks.values())
+        self.is_idle = all(track.is_idle for track in self._tracks.values())
         self._next_duty_ns = self._next_report_ns
         if self._transport_id is not None:
             self._next_duty_ns = min(self._next_report_ns, self._transport_feedback.due_ns)
@@ -194,7 +189,7 @@ class PeerReceiver:
         track = self._tracks.get(track_id)
         if track is not None:
             track.request_keyframe()
-            self._is_idle = False
+            self.is_idle = False
 
     def last_packet_ns(self, track_id: TrackId) -> int | None:
         """When the last packet of *track_id* came; None before the first."""
