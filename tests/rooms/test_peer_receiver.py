@@ -457,6 +457,21 @@ def test_receiver_reports_tell_loss_jitter_and_the_delay_of_the_sender_report() 
     assert block.delay_since_report / 65536 == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_first_sender_report_is_answered_at_once_and_a_round_trip_is_never_nothing() -> None:
+    """Janus, which counts whole milliseconds, repeats nothing before it knows of one at least."""
+    bench, sender = Bench(), VideoSender()
+    bench.feed(sender.frame(is_keyframe=True)).wait(300)
+    bench.sent.clear()
+    for _ in range(2):
+        bench.receiver.on_rtcp(report(2000, 89_000), bench.now_ns)
+        bench.wait(10)
+    ((_, answer),) = [(at, p) for at, p in bench.sent if isinstance(p, ReceiverReportPacket)]
+    (block,) = answer.reports
+    assert block.last_report == 0x00008000
+    held_ms = 1000 * block.delay_since_report / 65536
+    assert 3.5 <= held_ms <= 4, "it was held until the next poll, 5 ms later"
+
+
 def test_each_second_all_streams_are_reported_and_granted_a_bitrate() -> None:
     bench, video, audio = Bench(), VideoSender(), AudioSender()
     bench.feed(video.frame(is_keyframe=True)).feed([audio.packet()]).wait(3000)

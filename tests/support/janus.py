@@ -106,7 +106,7 @@ class JanusServer:
                     "reclaim_session_timeout": options.reclaim_session_s,
                 },
                 "certificates": {},
-                "media": {"rtp_port_range": "20000-30000", "ipv6": False},
+                "media": {"rtp_port_range": "20000-30000", "ipv6": False, "min_nack_queue": 500},
                 # Janus skips loopback interfaces without a word.
                 "nat": {"full_trickle": False, "ice_enforce_list": ADDRESS},
                 "plugins": {"disable": _libraries(_UNUSED_PLUGINS)},

@@ -174,7 +174,8 @@ class PeerReceiver:
         compounds: list[bytes] = []
         for track in self._tracks.values():
             feedback = track.poll(self._ssrc, now_ns)
-            if feedback or (is_report_due and track.source is not None):
+            source = track.source
+            if feedback or (source is not None and (is_report_due or source.owes_report)):
                 compounds += pack_compounds([*self._report(track, now_ns), *feedback, *extra])
                 extra = []
         compounds += self._transport_feedback.poll(self._latest_ssrc, now_ns)

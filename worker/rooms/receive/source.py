@@ -10,6 +10,9 @@ from worker.rooms.rtp.packet import RtpPacket
 from worker.rooms.rtp.rtcp import ReportBlock, SenderReportPacket
 
 RESTART_RUN = 16
+LEAST_ROUND_TRIP_NS = NS_PER_S // 900
+"""What a sender beside us shall take the round trip for, a little above 1 ms: Janus counts whole
+milliseconds, takes 0 for not known, and then keeps nothing for retransmission."""
 
 
 class Source:
@@ -30,6 +33,8 @@ class Source:
         self.missing = MissingPackets(wants_requests=has_nack, give_up_ns=patience.limit_ns(kind))
         self.is_beyond_repair = False
         """More went missing at once than can be asked for; whoever sees it clears it."""
+        self.owes_report = False
+        """The sender reported for the first time: from our answer it learns the round trip."""
         self._patience = patience
         self._statistics = statistics
         self._clock_hz = clock_hz
@@ -97,11 +102,13 @@ class Source:
 
     def note_sender_report(self, report: SenderReportPacket, arrival_ns: int) -> None:
         """For the round trip the sender computes from our next report."""
+        self.owes_report = self.owes_report or not self._report_middle
         self._report_middle = report.ntp >> 16 & 0xFFFFFFFF
         self._report_arrival_ns = arrival_ns
 
     def report(self, now_ns: int) -> ReportBlock:
         """Our report block since the last call (RFC 3550, A.3)."""
+        self.owes_report = False
         expected = self.numbers.newest - self._base + 1
         expected_since = expected - self._reported_expected
         received_since = self._received - self._reported_received
@@ -109,7 +116,8 @@ class Source:
         lost_since = max(0, expected_since - received_since)
         delay = 0
         if self._report_middle:
-            delay = (now_ns - self._report_arrival_ns) * 65536 // NS_PER_S
+            held_ns = max(0, now_ns - self._report_arrival_ns - LEAST_ROUND_TRIP_NS)
+            delay = held_ns * 65536 // NS_PER_S
         return ReportBlock(
             ssrc=self.ssrc,
             fraction_lost=min(255, lost_since * 256 // expected_since) if expected_since else 0,
