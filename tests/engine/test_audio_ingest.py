@@ -61,7 +61,7 @@ class Mic:
                 self._sent += 1
             self.ingest.weigh(start_ns + 3 * BLOCK_NS + AHEAD_NS)
             if decoded:
-                self.ingest.hear(self.ingest.take())
+                self.ingest.hear(self.ingest.take(start_ns + 3 * BLOCK_NS + AHEAD_NS))
                 out += self.ingest.blocks(start_ns, 3)
             else:
                 self.ingest.skip(start_ns)
@@ -111,6 +111,21 @@ def test_a_flood_of_mutes_leaves_the_last_word():
 
     assert len(mic.ingest._mutes) <= 64
     assert not mic.run(5)[240:].any()
+
+
+def test_a_lane_nine_seconds_late_hears_every_packet():
+    mic = Mic()
+    on_time = Mic().run(150)
+    for index in range(450):
+        mic.clock_map.observe_arrival(TRACK.track_id, 0, index * 960, RATE, index * BLOCK_NS)
+        mic.ingest.push(a_frame(index, packet(index * 960)))
+    mic._sent = 465
+
+    late = mic.run(150)
+
+    np.testing.assert_array_equal(late[: 440 * 960], on_time[: 440 * 960])
+    facts = mic.ingest.facts()
+    assert facts["packets_shed"] == facts["packets_late"] == 0
 
 
 def test_a_muted_microphone_claims_no_level():
@@ -205,7 +220,7 @@ def test_three_blocks_at_once_are_the_same_as_one_at_a_time():
                 ingest.push(frame)
             if batch < 6:
                 continue
-            ingest.hear(ingest.take())
+            ingest.hear(ingest.take(batch * 3 * BLOCK_NS + 2 * BLOCK_NS))
             for first in range(0, 3, at_once):
                 start_ns = ((batch - 6) * 3 + first) * BLOCK_NS
                 out += ingest.blocks(start_ns, at_once)

@@ -71,6 +71,7 @@ class AudioIngest:
         return {
             "packets_decoded": statistics.packets_decoded,
             "packets_late": statistics.packets_late,
+            "packets_shed": self.packets_shed + statistics.packets_dropped,
             "packets_damaged": statistics.packets_damaged,
             "packets_rebuilt": statistics.packets_recovered,
             "concealed_ms": statistics.concealed_ms,
@@ -108,10 +109,12 @@ class AudioIngest:
         while waiting and waiting[0].arrival_ns < room_ns - PAST_NS:
             waiting.popleft()
 
-    def take(self) -> Heard:
-        """Everything since the last batch, and where timestamps lie on our clock right now."""
-        packets = tuple(self._arrived)
-        self._arrived.clear()
+    def take(self, until_ns: int) -> Heard:
+        """What has come by *until_ns*, and where timestamps lie on our clock right now."""
+        waiting = self._arrived
+        packets: list[EncodedFrame] = []
+        while waiting and waiting[0].arrival_ns <= until_ns:
+            packets.append(waiting.popleft())
         lines = {
             epoch: line
             for epoch, rtp in self._newest.items()
@@ -119,7 +122,7 @@ class AudioIngest:
         }
         mutes = tuple(self._mutes)
         self._mutes.clear()
-        return Heard(packets, lines, mutes)
+        return Heard(tuple(packets), lines, mutes)
 
     def hear(self, heard: Heard) -> None:
         """Take over a batch's packets."""

@@ -27,6 +27,10 @@ LEAD_NS = LATENCY_BLOCKS * BLOCK_NS
 LEAST_DELAY_NS = 100_000_000
 """Sound is decoded no earlier than this after its instant, even with a short playout delay."""
 
+HINDSIGHT_NS = NS_PER_S
+"""A lane that is late hears what came this long after its time, but no more: what is for later
+would push out what is for now."""
+
 
 class SoundLane:
     """Runs from sample 0 to `end_sample`, which may be set while it runs."""
@@ -83,9 +87,10 @@ class SoundLane:
                 # The desk gives out a block when it has seen the lookahead after it, so the sound
                 # of an instant leaves the lane together with its picture.
                 wait_ns = max(delay.now_ns - LEAD_NS, LEAST_DELAY_NS)
-                await self._clock.sleep_until_ns(end_ns + wait_ns)
+                due_ns = end_ns + wait_ns
+                await self._clock.sleep_until_ns(due_ns)
                 start_ns = origin_ns + block * BLOCK_NS
-                batch, resting = self._choose(start_ns)
+                batch, resting = self._choose(start_ns, due_ns + HINDSIGHT_NS)
                 packets = await loop.run_in_executor(
                     self._thread, self._mix, batch, resting, start_ns, block
                 )
@@ -98,8 +103,13 @@ class SoundLane:
     def _is_complete(self) -> bool:
         return self.end_sample is not None and self.encoded_samples >= self.end_sample
 
-    def _choose(self, start_ns: int) -> tuple[list[tuple[AudioIngest, Heard]], list[AudioIngest]]:
-        """Whose packets are decoded for the batch at *start_ns*, and whose no longer are."""
+    def _choose(
+        self, start_ns: int, arrived_ns: int
+    ) -> tuple[list[tuple[AudioIngest, Heard]], list[AudioIngest]]:
+        """Whose packets are decoded for the batch at *start_ns*, and whose no longer are.
+
+        Packets that came after *arrived_ns* are left for later batches.
+        """
         # Levels tell who is about to speak: as much before it is heard as the desk looks ahead.
         until_ns = start_ns + BATCH_BLOCKS * BLOCK_NS + LEAD_NS
         tracks = list(self._tracks.values())
@@ -116,7 +126,7 @@ class SoundLane:
         for ingest in tracks:
             track_id = ingest.track.track_id
             if track_id in chosen:
-                batch.append((ingest, ingest.take()))
+                batch.append((ingest, ingest.take(arrived_ns)))
                 continue
             ingest.skip(start_ns)
             if track_id in self._chosen:

@@ -173,8 +173,6 @@ class VideoLane:
         pictures = self._pictures(scene, room_ns + period_ns // 2)
         if tick % self.fps == 0:
             self._tidy(room_ns)
-        if pictures and self.counters.first_live_frame is None:
-            self.counters.first_live_frame = tick
         keyframe = self._wants_keyframe(tick)
         # A file or a connection begins at a keyframe, and the last frame ends them.
         is_edge = keyframe or tick + 1 == self.end_tick
@@ -186,6 +184,8 @@ class VideoLane:
             return None
         if not is_new:
             self.counters.duplicated += 1
+        elif pictures and self.counters.first_live_frame is None:
+            self.counters.first_live_frame = tick
         return _Frame(tick, scene, pictures, not is_new, keyframe)
 
     def _compose(self, frames: Sequence[_Frame]) -> Sequence[_Composed]:
