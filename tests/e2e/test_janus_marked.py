@@ -119,7 +119,7 @@ async def test_the_three_loudest_of_six_are_heard_through_janus_in_a_room_with_a
         "",
         mix={"encode_template": "audio_only"},
         room={"kind": "janus", "url": URL, "room": "board-meeting", "user_id": "display"},
-        max_duration_s=24,
+        max_duration_s=28,
         audio={"levelling": False},
     )
     async with janus_server(tmp_path / "janus", options), worker(job) as recorder:

@@ -133,7 +133,7 @@ user_id = "user-1"
 do = "share_screen"
 """,
     )
-    job = document(tmp_path, "", mix={"layout_template": "screen_share_left"}, max_duration_s=15)
+    job = document(tmp_path, "", mix={"layout_template": "screen_share_left"}, max_duration_s=18)
     async with serve_room() as address:
         job["room"]["url"] = address.ws_url
         async with worker(job) as recorder:
