@@ -105,7 +105,10 @@ class Subscription:
                 stop_if_cancelled()
                 await self._changed.wait()
                 self._changed.clear()
-                if self._peer.state in (PeerState.FAILED, PeerState.CLOSED):
+                if self._peer.state is PeerState.CLOSED:
+                    log.info("subscriber left")
+                    return
+                if self._peer.state is PeerState.FAILED:
                     raise PeerFailed("the connection is over")
                 if self._tracks:
                     await self._negotiate_or_retry()
