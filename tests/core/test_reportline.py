@@ -49,6 +49,20 @@ def test_the_skew_of_the_media_clock_is_learnt_through_noisy_reports(ppm):
     assert error_ms(line, 330, ppm) == pytest.approx(0, abs=5)
 
 
+@pytest.mark.parametrize("noise_ms", [10, 20, 40])
+@pytest.mark.parametrize("every_s", [1, 5])
+def test_noise_is_not_taken_for_a_clock_that_slips(noise_ms, every_s):
+    noise = random.Random(2)
+    line = ReportLine(48_000)
+    worst_ms = 0.0
+    for second in range(0, 1500, every_s):
+        report(line, second, noise_ms=noise.uniform(-noise_ms, noise_ms))
+        if second > 30 * every_s:
+            worst_ms = max(worst_ms, abs(error_ms(line, second + every_s)))
+    print(f"worst {worst_ms:.1f} ms")
+    assert worst_ms < noise_ms
+
+
 def test_a_step_of_the_ntp_clock_is_subtracted():
     line = ReportLine(48_000)
     for second in range(20):
@@ -86,6 +100,14 @@ def test_two_contradictions_in_a_row_cost_the_trust_and_good_reports_restore_it(
 
     assert line.trusted
     assert error_ms(line, 16) == pytest.approx(0, abs=1)
+
+
+def test_reports_of_one_and_the_same_instant_break_nothing():
+    line = ReportLine(48_000)
+    for tenth in range(40):
+        line.observe(NTP + tenth * 30 * MS, rtp(1), S + tenth * 30 * MS + DELAY_NS)
+
+    assert abs(error_ms(line, 1)) < 1500
 
 
 def test_a_sender_without_a_clock_is_never_believed():

@@ -33,7 +33,7 @@ def namespace() -> Iterator[None]:
 
 def options(name: str, **more: object) -> dict[str, object]:
     phase = 0.3 * list(COLOURS).index(name)
-    return {"colour": COLOURS[name], "tone": TONES[name], "phase": phase, "width": 640, **more}
+    return {"colour": COLOURS[name], "tone": TONES[name], "phase": phase, "width": 320, **more}
 
 
 def job(directory: Path, name: str, layout: str, seconds: float) -> dict[str, Any]:

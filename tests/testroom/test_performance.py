@@ -87,6 +87,18 @@ def test_timestamps_follow_the_media_and_reports_tie_them_to_one_wall_clock():
         assert wall_ns - report.ntp_ns == pytest.approx(elapsed_ns, abs=30_000)
 
 
+def test_a_microphone_that_loses_sound_counts_on_as_if_nothing_was_missing():
+    performed = acts(seconds=10, sound_lost=0.1)
+    audio = of(AudioDue, performed)
+    reports = [report for report in of(ReportDue, performed) if report.label == "microphone"]
+
+    assert len(audio) == pytest.approx(500 / 1.1, abs=2)
+    assert {b.at_ns - a.at_ns for a, b in pairwise(audio)} == {20_000_000, 40_000_000}
+    assert {b.rtp_timestamp - a.rtp_timestamp for a, b in pairwise(audio)} == {960}
+    told = reports[-1].rtp_timestamp - reports[0].rtp_timestamp
+    assert told == pytest.approx((reports[-1].ntp_ns - reports[0].ntp_ns) * 48e-6 / 1.1, abs=1000)
+
+
 def test_the_first_report_comes_with_the_track_and_then_one_a_second():
     reports = of(ReportDue, acts(seconds=3.5))
 

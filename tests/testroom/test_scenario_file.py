@@ -59,6 +59,7 @@ def test_every_key_of_a_participant_is_read():
         leave_s = 20
         clock_ppm = -200
         start_offset_s = 0.25
+        sound_lost = 0.01
         sender_reports = false
         rtx = false
         red = 2
@@ -79,6 +80,7 @@ jitter_ms = 100, reorder = 0.01, duplicate = 0.02 }
         voice=Voice(VoiceMode.TONE, -30, LevelUnit.LUFS, beep=False),
         clock_ppm=-200,
         start_offset_s=0.25,
+        sound_lost=0.01,
         sender_reports=False,
         rtx=False,
         red=2,

@@ -25,6 +25,9 @@ SETTLING_PACE = 8e-3
 PACE = 5e-3
 PICTURE_PACE = 40e-3
 """Pictures alone may catch up faster than sound: a millisecond a frame is not seen."""
+HURRY_NS = NS_PER_S
+"""What a line was wrong by shrinks to a third within this time, however much it was: sound that is
+spliced is better than sound that is not with its picture."""
 REANCHOR_NS = 500 * NS_PER_MS
 SLOWER_PATH_NS = 250 * NS_PER_MS
 """When nothing was prompter than this for two seconds the path is longer for good; frames would
@@ -227,7 +230,8 @@ class ClockMap:
                 stream.own_ns, stream.correction_ns = stream.least_ns(), 0
                 continue
             is_sound = stream.clock_rate_hz == SAMPLE_RATE_HZ
-            pace_ns = limit_ns if is_sound else round(elapsed_ns * PICTURE_PACE)
+            hurry_ns = abs(stream.correction_ns) * elapsed_ns // HURRY_NS
+            pace_ns = max(limit_ns, hurry_ns) if is_sound else round(elapsed_ns * PICTURE_PACE)
             stream.correction_ns = _toward(stream.correction_ns, 0, pace_ns)
             if not stream.by_reports:
                 self._steer_own(stream, limit_ns)

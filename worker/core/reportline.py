@@ -5,6 +5,7 @@ through the last reports, and reports whose NTP does not run with their RTP cost
 """
 
 from collections import deque
+from statistics import median
 
 from worker.core.timing import NS_PER_MS, NS_PER_S
 
@@ -14,7 +15,17 @@ SLOPE_SPAN_S = 10.0
 """Below this span the slope of noisy reports says less than the nominal clock rate."""
 SLOPE_REPORTS = 5
 MAX_SLOPE = 1500e-6
-"""No quartz is further off; a steeper fit is noise."""
+"""No quartz is further off; a steeper fit is noise, as long as the reports stay with it."""
+TAIL_S = 3.0
+ASTRAY_NS = 8 * NS_PER_MS
+"""If all reports of the last three seconds, two at least, lie to one side of the line, by more
+than this on average, they have left it: microphones of computers that are too busy lose samples."""
+ASTRAY_NOISE = 1.5
+"""... and by more than this times what they stray from each other."""
+STEEP_REPORTS = 6
+STEEP_SLOPE = 30_000e-6
+STEEP_NOISE_NS = 20 * NS_PER_MS
+"""A steeper line is then laid through the latest reports, if it fits them that well."""
 TOLERANCE_NS = 50 * NS_PER_MS
 """Reports of honest senders stray this far: they extrapolate from the last captured frame."""
 TOLERANCE_SLOPE = 2000e-6
@@ -36,6 +47,10 @@ class ReportLine:
         self._offset_ns = 0.0
         self._strikes = 0
         self._good = 0
+        self._latest = 0, 0
+        """NTP and RTP of the newest report that was used."""
+        self._before: tuple[int, int] | None = None
+        """NTP and RTP of the report before the line was started anew: twice is no jump any more."""
         self.last_arrival_ns = 0
 
     @property
@@ -73,7 +88,12 @@ class ReportLine:
         error_ns = settled_ns - self.ntp_ns(rtp_timestamp)
         if abs(error_ns) <= self._tolerance_ns(rtp_timestamp):
             self._good += 1
+            self._before = None
             self._strikes = max(0, self._strikes - 1)
+        elif self._is_slipping(settled_ns, rtp_timestamp, arrival_ns):
+            if self._before is not None:
+                self._points.appendleft(self._point(*self._before))
+                self._before = None
         else:
             self._strike()
             if not self.trusted:
@@ -81,13 +101,15 @@ class ReportLine:
                 self._start(ntp_ns, rtp_timestamp, arrival_ns)
                 return
             if abs(arrival_ns - settled_ns - self.delay_ns) <= SAME_CLOCK_NS:
+                before = self._latest
                 self._start(settled_ns, rtp_timestamp, arrival_ns)
+                self._before = before
                 return
             self._step_ns += error_ns
             settled_ns -= error_ns
         self._delays_ns.append(arrival_ns - settled_ns)
-        deviation_ns = settled_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
-        self._points.append((self._seconds(rtp_timestamp), float(deviation_ns)))
+        self._points.append(self._point(settled_ns, rtp_timestamp))
+        self._latest = settled_ns, rtp_timestamp
         self._fit()
 
     def ntp_ns(self, rtp_timestamp: int) -> int:
@@ -95,8 +117,21 @@ class ReportLine:
         deviation_ns = self._offset_ns + self._slope_ns_per_s * self._seconds(rtp_timestamp)
         return self._first_ntp_ns + self._media_ns(rtp_timestamp) + round(deviation_ns)
 
+    def _is_slipping(self, ntp_ns: int, rtp_timestamp: int, arrival_ns: int) -> bool:
+        """Whether the media clock leaves the line at a steady pace, while NTP goes on as it did."""
+        if abs(arrival_ns - ntp_ns - self.delay_ns) > TOLERANCE_NS:
+            return False
+        before = [] if self._before is None else [self._point(*self._before)]
+        return _steep_line([*before, *self._points, self._point(ntp_ns, rtp_timestamp)]) is not None
+
+    def _point(self, ntp_ns: int, rtp_timestamp: int) -> tuple[float, float]:
+        deviation_ns = ntp_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
+        return self._seconds(rtp_timestamp), float(deviation_ns)
+
     def _start(self, ntp_ns: int, rtp_timestamp: int, arrival_ns: int) -> None:
         self._first_ntp_ns, self._first_rtp = ntp_ns, rtp_timestamp
+        self._latest = ntp_ns, rtp_timestamp
+        self._before = None
         self._points.clear()
         self._points.append((0.0, 0.0))
         self._delays_ns.clear()
@@ -117,15 +152,51 @@ class ReportLine:
         return (rtp_timestamp - self._first_rtp) / self._rate_hz
 
     def _fit(self) -> None:
-        points = self._points
+        points = list(self._points)
         if len(points) < SLOPE_REPORTS or points[-1][0] - points[0][0] < SLOPE_SPAN_S:
             recent = [y for _, y in points][-4:]
-            self._offset_ns = sum(recent) / len(recent)
-            return
-        mean_x = sum(x for x, _ in points) / len(points)
-        mean_y = sum(y for _, y in points) / len(points)
-        spread = sum((x - mean_x) ** 2 for x, _ in points)
+            self._slope_ns_per_s, self._offset_ns = 0.0, sum(recent) / len(recent)
+        else:
+            self._slope_ns_per_s, self._offset_ns = _line(points, MAX_SLOPE)
+        if self._is_left(points):
+            steep = _steep_line(points)
+            if steep is not None:
+                self._slope_ns_per_s, self._offset_ns = steep
+
+    def _is_left(self, points: list[tuple[float, float]]) -> bool:
+        """Whether the latest reports all lie off to one side."""
+        count = max(2, sum(x > points[-1][0] - TAIL_S for x, _ in points))
+        errors = [y - self._offset_ns - self._slope_ns_per_s * x for x, y in points[-count:]]
+        limit_ns = max(ASTRAY_NS, ASTRAY_NOISE * _noise_ns(points))
+        is_one_side = min(errors) > 0 or max(errors) < 0
+        return is_one_side and abs(sum(errors)) > limit_ns * len(errors)
+
+
+def _noise_ns(points: list[tuple[float, float]]) -> float:
+    """How far the reports stray from each other, however steep the line is they lie on."""
+    ys = [y for _, y in points]
+    bends = [abs(a - 2 * b + c) for a, b, c in zip(ys, ys[1:], ys[2:], strict=False)]
+    return median(bends) if bends else 0.0
+
+
+def _line(points: list[tuple[float, float]], max_slope: float) -> tuple[float, float]:
+    """Slope, ns per s, and offset, ns, of the line of least squares that is no steeper."""
+    mean_x = sum(x for x, _ in points) / len(points)
+    mean_y = sum(y for _, y in points) / len(points)
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    limit = max_slope * NS_PER_S
+    slope = 0.0  # of a sender who tells the same instant again and again
+    if spread > 0:
         slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
-        limit = MAX_SLOPE * NS_PER_S
-        self._slope_ns_per_s = min(limit, max(-limit, slope))
-        self._offset_ns = mean_y - self._slope_ns_per_s * mean_x
+    slope = min(limit, max(-limit, slope))
+    return slope, mean_y - slope * mean_x
+
+
+def _steep_line(points: list[tuple[float, float]]) -> tuple[float, float] | None:
+    """`_line` through the latest of *points*, three at least; None when they lie on none."""
+    for count in range(min(STEEP_REPORTS, len(points)), 2, -1):
+        latest = points[-count:]
+        slope, offset = _line(latest, STEEP_SLOPE)
+        if max(abs(y - offset - slope * x) for x, y in latest) <= STEEP_NOISE_NS:
+            return slope, offset
+    return None

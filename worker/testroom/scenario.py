@@ -43,6 +43,9 @@ class Actor:
     """None: no microphone at all."""
     clock_ppm: float = 0.0
     start_offset_s: float = 0.0
+    sound_lost: float = 0.0
+    """Share of its sound that the microphone loses, 20 ms at a time and without a trace in the
+    timestamps: a computer that is too busy."""
     sender_reports: bool = True
     rtx: bool = True
     """Whether retransmissions are offered as a stream of their own (RFC 4588)."""

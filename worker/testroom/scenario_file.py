@@ -146,6 +146,7 @@ def _casting(table: TomlTable, position: int, defaults: Mapping[str, RawTable]) 
         camera=_camera(table, defaults),
         voice=read_voice(table.path("microphone"), microphone) if has_microphone else None,
         clock_ppm=table.number("clock_ppm", -1000, 1000, 0.0),
+        sound_lost=table.number("sound_lost", 0, 0.1, 0.0),
         start_offset_s=table.number("start_offset_s", 0, 60, 0.0),
         sender_reports=table.flag("sender_reports", default=True),
         rtx=table.flag("rtx", default=True),

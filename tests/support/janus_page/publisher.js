@@ -65,16 +65,42 @@ function isLit() {
   return into < FLASH_S && lit === period;
 }
 
-function paint(canvas, colour, flashes) {
-  canvas.width = Number(option('width', '1280'));
-  canvas.height = canvas.width * 9 / 16;
-  const pen = canvas.getContext('2d');
+// BT.601, limited range.
+function yuvOf(colour) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return [
+    16 + (65.738 * red + 129.057 * green + 25.064 * blue) / 256,
+    128 + (-37.945 * red - 74.494 * green + 112.439 * blue) / 256,
+    128 + (112.439 * red - 94.154 * green - 18.285 * blue) / 256,
+  ].map(Math.round);
+}
+
+function plain(size, colour) {
+  const pixels = size.codedWidth * size.codedHeight;
+  const [luma, blue, red] = yuvOf(colour);
+  const planes = new Uint8Array(pixels * 3 / 2).fill(luma, 0, pixels);
+  planes.fill(blue, pixels, pixels * 5 / 4);
+  return planes.fill(red, pixels * 5 / 4);
+}
+
+// Frames go straight to the encoder: a canvas would wait for the compositor, which on a busy
+// machine takes longer than a recorder may be wrong by.
+function paint(colour, flashes) {
+  const codedWidth = Number(option('width', '1280'));
+  const size = { format: 'I420', codedWidth, codedHeight: codedWidth * 9 / 16 };
+  const dark = plain(size, colour);
+  const light = plain(size, '#ffffff');
+  const generator = new MediaStreamTrackGenerator({ kind: 'video' });
+  const writer = generator.writable.getWriter();
   let count = 0;
   const draw = () => {
-    pen.fillStyle = flashes && isLit() ? '#ffffff' : colour;
-    pen.fillRect(0, 0, canvas.width, canvas.height);
-    pen.fillStyle = '#808080'; // something moves, so that every frame is sent
-    pen.fillRect((count * 8) % canvas.width, canvas.height - 16, 64, 16);
+    const planes = (flashes && isLit() ? light : dark).slice();
+    // Something moves, so that every frame is sent.
+    for (let row = size.codedHeight - 16; row < size.codedHeight; row += 1) {
+      const start = row * codedWidth + (count * 8) % (codedWidth - 64);
+      planes.fill(128, start, start + 64);
+    }
+    writer.write(new VideoFrame(planes, { ...size, timestamp: performance.now() * 1000 }));
   };
   setInterval(() => {
     count += 1;
@@ -83,7 +109,7 @@ function paint(canvas, colour, flashes) {
     const nextMs = (Math.ceil(since / PERIOD_S) * PERIOD_S - since) * 1000;
     if (flashes && nextMs < 1000 / 30) setTimeout(draw, nextMs + 1);
   }, 1000 / 30);
-  return canvas.captureStream(30).getVideoTracks()[0];
+  return generator;
 }
 
 function beeps() {
@@ -130,7 +156,7 @@ class Publisher {
     this.peer = new RTCPeerConnection();
     this.descriptions = new Map();
     this.peer.addTransceiver(beeps(), { direction: 'sendonly' });
-    const picture = paint(document.querySelector('#camera'), option('colour', '#204080'), true);
+    const picture = paint(option('colour', '#204080'), true);
     const encodings = query.has('simulcast') ? { sendEncodings: LAYERS } : {};
     const camera = this.peer.addTransceiver(picture, { direction: 'sendonly', ...encodings });
     prefer(camera, option('codec', 'vp8'));
@@ -140,7 +166,7 @@ class Publisher {
   }
 
   async share(colour) {
-    const picture = paint(document.querySelector('#screen'), colour, false);
+    const picture = paint(colour, false);
     this.screen = this.peer.addTransceiver(picture, { direction: 'sendonly' });
     this.descriptions.set(this.screen, 'screen');
     await this.negotiate('configure');
