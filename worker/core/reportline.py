@@ -5,8 +5,8 @@ through the last reports, and reports whose NTP does not run with their RTP cost
 """
 
 from collections import deque
-from statistics import median
 
+from worker.core.linefit import Line, Point, line_of, noise_of, steep_line_of
 from worker.core.timing import NS_PER_MS, NS_PER_S
 
 REPORTS = 24
@@ -22,10 +22,6 @@ ASTRAY_NS = 8 * NS_PER_MS
 than this on average, they have left it: microphones of computers that are too busy lose samples."""
 ASTRAY_NOISE = 1.5
 """... and by more than this times what they stray from each other."""
-STEEP_REPORTS = 6
-STEEP_SLOPE = 30_000e-6
-STEEP_NOISE_NS = 20 * NS_PER_MS
-"""A steeper line is then laid through the latest reports, if it fits them that well."""
 TOLERANCE_NS = 50 * NS_PER_MS
 """Reports of honest senders stray this far: they extrapolate from the last captured frame."""
 TOLERANCE_SLOPE = 2000e-6
@@ -41,16 +37,17 @@ class ReportLine:
         self._first_rtp = 0
         self._first_ntp_ns = 0
         self._step_ns = 0
-        self._points: deque[tuple[float, float]] = deque(maxlen=REPORTS)
+        self._points: deque[Point] = deque(maxlen=REPORTS)
         self._delays_ns: deque[int] = deque(maxlen=8)
-        self._slope_ns_per_s = 0.0
-        self._offset_ns = 0.0
+        self._line = Line(0.0, 0.0)
+        """How far NTP is ahead of nominal media time, ns, by media time, s."""
         self._strikes = 0
         self._good = 0
         self._latest = 0, 0
         """NTP and RTP of the newest report that was used."""
         self._before: tuple[int, int] | None = None
-        """NTP and RTP of the report before the line was started anew: twice is no jump any more."""
+        """NTP and RTP of the report before the line was started anew: a clock that leaves it once
+        more at the same pace has not jumped but slips."""
         self.last_arrival_ns = 0
 
     @property
@@ -114,7 +111,7 @@ class ReportLine:
 
     def ntp_ns(self, rtp_timestamp: int) -> int:
         """The sender's NTP instant of *rtp_timestamp*, which may lie between or after reports."""
-        deviation_ns = self._offset_ns + self._slope_ns_per_s * self._seconds(rtp_timestamp)
+        deviation_ns = self._line.at(self._seconds(rtp_timestamp))
         return self._first_ntp_ns + self._media_ns(rtp_timestamp) + round(deviation_ns)
 
     def _is_slipping(self, ntp_ns: int, rtp_timestamp: int, arrival_ns: int) -> bool:
@@ -122,9 +119,10 @@ class ReportLine:
         if abs(arrival_ns - ntp_ns - self.delay_ns) > TOLERANCE_NS:
             return False
         before = [] if self._before is None else [self._point(*self._before)]
-        return _steep_line([*before, *self._points, self._point(ntp_ns, rtp_timestamp)]) is not None
+        reports = [*before, *self._points, self._point(ntp_ns, rtp_timestamp)]
+        return steep_line_of(reports) is not None
 
-    def _point(self, ntp_ns: int, rtp_timestamp: int) -> tuple[float, float]:
+    def _point(self, ntp_ns: int, rtp_timestamp: int) -> Point:
         deviation_ns = ntp_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
         return self._seconds(rtp_timestamp), float(deviation_ns)
 
@@ -136,7 +134,7 @@ class ReportLine:
         self._points.append((0.0, 0.0))
         self._delays_ns.clear()
         self._delays_ns.append(arrival_ns - ntp_ns)
-        self._offset_ns = self._slope_ns_per_s = 0.0
+        self._line = Line(0.0, 0.0)
 
     def _tolerance_ns(self, rtp_timestamp: int) -> float:
         since_last_s = abs(self._seconds(rtp_timestamp) - self._points[-1][0])
@@ -155,48 +153,16 @@ class ReportLine:
         points = list(self._points)
         if len(points) < SLOPE_REPORTS or points[-1][0] - points[0][0] < SLOPE_SPAN_S:
             recent = [y for _, y in points][-4:]
-            self._slope_ns_per_s, self._offset_ns = 0.0, sum(recent) / len(recent)
+            self._line = Line(0.0, sum(recent) / len(recent))
         else:
-            self._slope_ns_per_s, self._offset_ns = _line(points, MAX_SLOPE)
+            self._line = line_of(points, MAX_SLOPE * NS_PER_S)
         if self._is_left(points):
-            steep = _steep_line(points)
-            if steep is not None:
-                self._slope_ns_per_s, self._offset_ns = steep
+            self._line = steep_line_of(points) or self._line
 
-    def _is_left(self, points: list[tuple[float, float]]) -> bool:
+    def _is_left(self, points: list[Point]) -> bool:
         """Whether the latest reports all lie off to one side."""
         count = max(2, sum(x > points[-1][0] - TAIL_S for x, _ in points))
-        errors = [y - self._offset_ns - self._slope_ns_per_s * x for x, y in points[-count:]]
-        limit_ns = max(ASTRAY_NS, ASTRAY_NOISE * _noise_ns(points))
+        errors = [y - self._line.at(x) for x, y in points[-count:]]
+        limit_ns = max(ASTRAY_NS, ASTRAY_NOISE * noise_of(points))
         is_one_side = min(errors) > 0 or max(errors) < 0
         return is_one_side and abs(sum(errors)) > limit_ns * len(errors)
-
-
-def _noise_ns(points: list[tuple[float, float]]) -> float:
-    """How far the reports stray from each other, however steep the line is they lie on."""
-    ys = [y for _, y in points]
-    bends = [abs(a - 2 * b + c) for a, b, c in zip(ys, ys[1:], ys[2:], strict=False)]
-    return median(bends) if bends else 0.0
-
-
-def _line(points: list[tuple[float, float]], max_slope: float) -> tuple[float, float]:
-    """Slope, ns per s, and offset, ns, of the line of least squares that is no steeper."""
-    mean_x = sum(x for x, _ in points) / len(points)
-    mean_y = sum(y for _, y in points) / len(points)
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    limit = max_slope * NS_PER_S
-    slope = 0.0  # of a sender who tells the same instant again and again
-    if spread > 0:
-        slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
-    slope = min(limit, max(-limit, slope))
-    return slope, mean_y - slope * mean_x
-
-
-def _steep_line(points: list[tuple[float, float]]) -> tuple[float, float] | None:
-    """`_line` through the latest of *points*, three at least; None when they lie on none."""
-    for count in range(min(STEEP_REPORTS, len(points)), 2, -1):
-        latest = points[-count:]
-        slope, offset = _line(latest, STEEP_SLOPE)
-        if max(abs(y - offset - slope * x) for x, y in latest) <= STEEP_NOISE_NS:
-            return slope, offset
-    return None
