@@ -21,6 +21,8 @@ from worker.rooms.peer import Peer
 ICE = IceSettings(host_addresses=("127.0.0.1",))
 _VP8 = MediaCodec(96, Codec.VP8, 97, ("nack", "nack pli"))
 _OPUS = MediaCodec(111, Codec.OPUS)
+MID = 4
+"""Header extension."""
 NO_SUCH_FEED = 428
 NO_SUCH_SESSION = 458
 
@@ -137,10 +139,13 @@ class ScriptedJanus:
         assert handle.peer is not None
         if mid not in handle.streams or not handle.relayed.get(mid, {}).get("send", True):
             return
+        # Each packet names its section, as Janus's do: some come before the section is answered.
+        section = {MID: mid.encode()}
         if isinstance(sender, AudioSender):
+            sender.extensions = section
             handle.peer.send_rtp(sender.packet())
             return
-        for packet in sender.frame(is_keyframe=True):
+        for packet in sender.frame(is_keyframe=True, extensions=section):
             handle.peer.send_rtp(packet)
 
     async def _answer(self, document: dict[str, Any]) -> None:
@@ -243,7 +248,7 @@ class ScriptedJanus:
                     codecs=(_VP8,) if is_video else (_OPUS,),
                     ssrc=ssrc,
                     rtx_ssrc=ssrc + 1000 if is_video else None,
-                    extensions={MID_URI: 4},
+                    extensions={MID_URI: MID},
                 )
             )
             if mid not in handle.senders:
