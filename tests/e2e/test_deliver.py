@@ -281,7 +281,7 @@ async def test_a_killed_worker_loses_a_second_and_the_next_one_delivers(
             await until(lambda: not (tmp_path / "spool" / "job").exists())
             await successor.recorded(1)
             successor.signal(signal.SIGTERM)
-            assert await successor.ended() == 0, successor.complaints
+            assert await successor.ended() == 0, successor.said
         files = await bucket.download(tmp_path / "bucket")
         assert await bucket.open_uploads() == []
     bodies = [call.body for call in receiver.accepted]

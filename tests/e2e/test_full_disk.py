@@ -41,7 +41,7 @@ async def test_a_full_disk_ends_a_file_whole_and_another_begins_when_there_is_ro
                 s3.freeze()
                 await recorder.recorded(24)
                 s3.thaw()
-                assert await recorder.ended() in (0, 74), recorder.complaints
+                assert await recorder.ended() in (0, 74), recorder.said
             assert await recover(settings) == 0
         files = await bucket.download(tmp_path / "bucket")
         assert await bucket.open_uploads() == []

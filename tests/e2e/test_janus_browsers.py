@@ -95,8 +95,8 @@ async def test_three_browsers_one_sharing_one_returning_one_late(tmp_path: Path)
             await ben.leave()
             await stage.recorded(18)
             async with publishing(browser, page, "Ben", **options("Ben")):
-                assert await gallery.ended() == 0, gallery.complaints
-                assert await stage.ended() == 0, stage.complaints
+                assert await gallery.ended() == 0, gallery.said
+                assert await stage.ended() == 0, stage.said
 
     for recorder in (gallery, stage):
         recording, presences = recorder.recording, by_user(recorder.result)

@@ -28,7 +28,7 @@ async def test_a_recording_goes_on_without_the_removed_and_ends_when_the_room_is
         await keeper.remove_users(ROOM, ["user-1"])
         await recorder.recorded(4)
         assert await keeper.dismiss(ROOM)
-        assert await asyncio.wait_for(recorder.ended(), 20) == 0, recorder.complaints
+        assert await asyncio.wait_for(recorder.ended(), 20) == 0, recorder.said
 
     result = recorder.result
     assert result["reason"] == "max_idle"

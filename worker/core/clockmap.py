@@ -229,9 +229,10 @@ class ClockMap:
             if stream.is_unheard(now_ns):
                 stream.own_ns, stream.correction_ns = stream.least_ns(), 0
                 continue
-            is_sound = stream.clock_rate_hz == SAMPLE_RATE_HZ
-            hurry_ns = abs(stream.correction_ns) * elapsed_ns // HURRY_NS
-            pace_ns = max(limit_ns, hurry_ns) if is_sound else round(elapsed_ns * PICTURE_PACE)
+            if stream.clock_rate_hz == SAMPLE_RATE_HZ:
+                pace_ns = max(limit_ns, abs(stream.correction_ns) * elapsed_ns // HURRY_NS)
+            else:
+                pace_ns = round(elapsed_ns * PICTURE_PACE)
             stream.correction_ns = _toward(stream.correction_ns, 0, pace_ns)
             if not stream.by_reports:
                 self._steer_own(stream, limit_ns)

@@ -98,9 +98,7 @@ class ReportLine:
                 self._start(ntp_ns, rtp_timestamp, arrival_ns)
                 return
             if abs(arrival_ns - settled_ns - self.delay_ns) <= SAME_CLOCK_NS:
-                before = self._latest
-                self._start(settled_ns, rtp_timestamp, arrival_ns)
-                self._before = before
+                self._start(settled_ns, rtp_timestamp, arrival_ns, before=self._latest)
                 return
             self._step_ns += error_ns
             settled_ns -= error_ns
@@ -126,10 +124,17 @@ class ReportLine:
         deviation_ns = ntp_ns - self._first_ntp_ns - self._media_ns(rtp_timestamp)
         return self._seconds(rtp_timestamp), float(deviation_ns)
 
-    def _start(self, ntp_ns: int, rtp_timestamp: int, arrival_ns: int) -> None:
+    def _start(
+        self,
+        ntp_ns: int,
+        rtp_timestamp: int,
+        arrival_ns: int,
+        *,
+        before: tuple[int, int] | None = None,
+    ) -> None:
         self._first_ntp_ns, self._first_rtp = ntp_ns, rtp_timestamp
         self._latest = ntp_ns, rtp_timestamp
-        self._before = None
+        self._before = before
         self._points.clear()
         self._points.append((0.0, 0.0))
         self._delays_ns.clear()

@@ -67,7 +67,6 @@ class _Stream:
     next_unit: int
     report_at_ns: int
     muted: bool
-    lost_units: int = 0
     losing: float = 0.0
     """How much of the next unit to be lost has come together."""
 
@@ -79,17 +78,16 @@ class _Stream:
         return unit * NS_PER_S // self.feed.fps if self.feed else unit * BLOCK_NS
 
     def unit_timestamp(self, unit: int) -> int:
-        if self.feed:
-            return self.rtp_start + unit * VIDEO_CLOCK_HZ // self.feed.fps
-        return self.rtp_start + (unit - self.lost_units) * BLOCK_SAMPLES
+        ticks = unit * VIDEO_CLOCK_HZ // self.feed.fps if self.feed else unit * BLOCK_SAMPLES
+        return self.rtp_start + ticks
 
     def lose(self, share: float) -> None:
         """Let the microphone lose the next block, if it is time for one; nobody counts it."""
         self.losing += share
         if self.losing >= 1.0:
             self.losing -= 1.0
-            self.lost_units += 1
             self.next_unit += 1
+            self.rtp_start -= BLOCK_SAMPLES
 
 
 @dataclass(slots=True)
@@ -230,8 +228,7 @@ class _Performance:
         stream.report_at_ns += _REPORT_INTERVAL_NS
         if not self.reports:
             return
-        rtp_start = stream.rtp_start - stream.lost_units * BLOCK_SAMPLES
-        ntp_ns, rtp_timestamp = report_at(self.clock, at_ns, rtp_start, stream.rate_hz)
+        ntp_ns, rtp_timestamp = report_at(self.clock, at_ns, stream.rtp_start, stream.rate_hz)
         yield ReportDue(at_ns, stream.label, ntp_ns, rtp_timestamp)
 
 

@@ -102,7 +102,8 @@ class Source:
 
     def note_sender_report(self, report: SenderReportPacket, arrival_ns: int) -> None:
         """For the round trip the sender computes from our next report."""
-        self.owes_report = self.owes_report or not self._report_middle
+        if not self._report_middle:
+            self.owes_report = True
         self._report_middle = report.ntp >> 16 & 0xFFFFFFFF
         self._report_arrival_ns = arrival_ns
 
