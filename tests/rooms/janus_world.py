@@ -61,6 +61,8 @@ class ScriptedJanus:
         self.reclaims = True
         self.handles: dict[int, Handle] = {}
         self.session_id: int | None = None
+        self.names_sections = True
+        """Each packet names its section, as Janus's do: some come before that is answered."""
         self.is_mute = False
         """Takes requests and never answers."""
         self._entered: int | None = None
@@ -139,8 +141,7 @@ class ScriptedJanus:
         assert handle.peer is not None
         if mid not in handle.streams or not handle.relayed.get(mid, {}).get("send", True):
             return
-        # Each packet names its section, as Janus's do: some come before the section is answered.
-        section = {MID: mid.encode()}
+        section = {MID: mid.encode()} if self.names_sections else {}
         if isinstance(sender, AudioSender):
             sender.extensions = section
             handle.peer.send_rtp(sender.packet())

@@ -51,6 +51,19 @@ def test_a_payload_type_tells_when_only_one_track_has_it() -> None:
     assert demultiplexer.route(packet(8, payload_type=100), 0) is None
 
 
+def test_a_payload_type_tells_nothing_while_an_offer_is_unanswered() -> None:
+    """What the offer adds can be there before the answer, in what was the only video so far."""
+    demultiplexer = Demultiplexer()
+    demultiplexer.set_media([(CAMERA, SILENT_VIDEO)])
+    assert demultiplexer.route(packet(5), 0) == CAMERA
+    demultiplexer.is_changing = True
+    assert demultiplexer.route(packet(5), 0) == CAMERA, "known before"
+    assert demultiplexer.route(packet(6, mid="1"), 0) == CAMERA
+    assert demultiplexer.route(packet(7), 0) is None
+    demultiplexer.is_changing = False
+    assert demultiplexer.route(packet(7), 0) == CAMERA
+
+
 def test_a_reused_ssrc_follows_the_new_negotiation() -> None:
     demultiplexer = Demultiplexer()
     demultiplexer.set_media([(CAMERA, VIDEO)])

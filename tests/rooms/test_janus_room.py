@@ -21,6 +21,8 @@ from worker.ports import ParticipantLeft, RoomConnected, RoomDisconnected
 from worker.rooms import janus_link, rejoining, silence
 from worker.rooms.janus import JanusEntry, JanusRoom
 from worker.rooms.janus_link import JanusAccess
+from worker.rooms.media import AnswerResult
+from worker.rooms.peer import Peer
 
 DEADLINE_S = 30
 SECRETS = ("planted-pin", "planted-token", "planted-api-secret")
@@ -91,6 +93,26 @@ async def test_who_comes_and_goes_leaves_the_others_as_they_are() -> None:
             await until(lambda: frames_of(ear, VIDEO_7) > before + 10)
         (left,) = [event for event in ear.events if isinstance(event, ParticipantLeft)]
         assert left.participant_id == "2:8"
+        assert {frame.epoch for frame in ear.frames if frame.track_id == VIDEO_7} == {0}
+
+
+async def test_a_picture_that_comes_before_our_answer_is_taken_for_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scripted_janus() as janus:
+        janus.names_sections = False
+        janus.publish(7, "video")
+        async with joined(janus) as (_, ear):
+            await until(lambda: heard(ear, VIDEO_7))
+            answer = Peer.answer
+
+            async def answer_late(peer: Peer, offer: str) -> AnswerResult:
+                await asyncio.sleep(0.3)
+                return await answer(peer, offer)
+
+            monkeypatch.setattr(Peer, "answer", answer_late)
+            await janus.announce(publishers=[janus.publish(8, "video")])
+            await until(lambda: heard(ear, VIDEO_8))
         assert {frame.epoch for frame in ear.frames if frame.track_id == VIDEO_7} == {0}
 
 

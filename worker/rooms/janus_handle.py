@@ -48,6 +48,7 @@ class JanusHandle:
             if len(self.offers) >= MAX_WAITING_OFFERS:
                 self.session.end()
             self.offers.append(message.offer)
+            self.session.note_offer()
         self.changed.set()
 
     def end(self) -> None:

@@ -53,6 +53,8 @@ class MediaSession:
         self._statistics = statistics
         self._patience = patience
         self._offers: asyncio.Queue[Offer | None] = asyncio.Queue(MAX_WAITING_OFFERS)
+        self._ended_epoch = 0
+        self._unanswered = 0
         self._peer = Peer(ice=ice, clock_ns=clock_ns, on_state=self._follow_peer, reader=reader)
         self._receiver: PeerReceiver | None = None
 
@@ -65,6 +67,12 @@ class MediaSession:
         except asyncio.QueueFull:
             logger.warning("a publisher sends more offers than can be answered")
             self.end()
+        else:
+            self.note_offer()
+
+    def note_offer(self) -> None:
+        """An offer has arrived that `answer` will be called with."""
+        self._count_offers(+1)
 
     def end(self) -> None:
         """The session is over; wakes whoever waits for offers."""
@@ -81,15 +89,18 @@ class MediaSession:
 
         Raises `BadSdp` (the session can go on) or `PeerFailed` (it can't).
         """
-        result = await self._peer.answer(offer)
-        self.tracks = {
-            track_ids[media.mid]: media
-            for media in result.media
-            if media.mid in track_ids and media.codecs
-        }
-        self.refused = frozenset(track_ids.values()) - self.tracks.keys()
-        if self._receiver is not None:
-            self._receiver.set_tracks(self.tracks, self._clock_ns())
+        try:
+            result = await self._peer.answer(offer)
+            self.tracks = {
+                track_ids[media.mid]: media
+                for media in result.media
+                if media.mid in track_ids and media.codecs
+            }
+            self.refused = frozenset(track_ids.values()) - self.tracks.keys()
+            if self._receiver is not None:
+                self._receiver.set_tracks(self.tracks, self._clock_ns())
+        finally:
+            self._count_offers(-1)
         return result.sdp
 
     async def connect(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
@@ -99,14 +110,18 @@ class MediaSession:
     async def close(self) -> None:
         """Free everything."""
         self.is_over = True
-        await self._peer.close()
+        try:
+            await self._peer.close()
+        finally:
+            self._ended_epoch = self.next_epoch
+            self._receiver = None
 
     # --- media ------------------------------------------------------------------------------
 
     @property
     def next_epoch(self) -> int:
         """Above every epoch this session has used."""
-        return self._receiver.next_epoch if self._receiver is not None else 0
+        return self._receiver.next_epoch if self._receiver is not None else self._ended_epoch
 
     @property
     def last_media_ns(self) -> int | None:
@@ -135,6 +150,11 @@ class MediaSession:
         if self._receiver is not None:
             self._receiver.request_keyframe(track_id)
 
+    def _count_offers(self, more: int) -> None:
+        self._unanswered += more
+        if self._receiver is not None:
+            self._receiver.expect_change(self._unanswered > 0)
+
     def _follow_peer(self, state: PeerState) -> None:
         if state is PeerState.CONNECTED:
             self._begin()
@@ -152,5 +172,6 @@ class MediaSession:
             patience=self._patience,
         )
         self._receiver.set_tracks(self.tracks, self.connected_ns)
+        self._receiver.expect_change(self._unanswered > 0)
         self._peer.on_rtp = self._receiver.on_rtp
         self._peer.on_rtcp = self._receiver.on_rtcp

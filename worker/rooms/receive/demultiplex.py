@@ -23,6 +23,9 @@ class Demultiplexer:
     """Learns SSRCs; announced ones are known from the start."""
 
     def __init__(self) -> None:
+        self.is_changing = False
+        """An offer is not answered yet: what it adds can arrive before we know of it, so a payload
+        type tells nothing, though only one track has it so far."""
         self._bindings: dict[int, _Binding] = {}
         self._by_mid: dict[bytes, TrackId] = {}
         self._by_payload_type: dict[int, set[TrackId]] = {}
@@ -69,6 +72,8 @@ class Demultiplexer:
             mid = header_extension(packet, self._mid_extension)
             if mid is not None:
                 return self._by_mid.get(mid)
+        if self.is_changing:
+            return None
         candidates = self._by_payload_type.get(packet.payload_type, set())
         return next(iter(candidates)) if len(candidates) == 1 else None
 

@@ -124,6 +124,10 @@ class PeerReceiver:
             (track_id, media[track_id]) for track_id in tracks if media[track_id].is_active
         )
 
+    def expect_change(self, is_expected: bool) -> None:
+        """Whether an offer waits for its answer: till then no payload type tells a track."""
+        self._demultiplexer.is_changing = is_expected
+
     def on_rtp(self, data: bytes, arrival_ns: int) -> None:
         """Take one plain RTP packet; malformed ones are counted."""
         try:
