@@ -18,7 +18,7 @@ from worker.testroom.acts import (
     VideoDue,
 )
 from worker.testroom.faults import NetworkFaults
-from worker.testroom.performance import feeds_of, perform, voices_of
+from worker.testroom.performance import feeds_of, perform, report_at, voices_of
 from worker.testroom.person import Person
 from worker.testroom.scenario import (
     Action,
@@ -35,6 +35,7 @@ from worker.testroom.scenario import (
     StopScreen,
     VideoFeed,
 )
+from worker.testroom.sender_clock import SenderClock
 from worker.testroom.voice import Voice, VoiceMode
 
 ADA = UserId("ada")
@@ -97,6 +98,18 @@ def test_a_microphone_that_loses_sound_counts_on_as_if_nothing_was_missing():
     assert {b.rtp_timestamp - a.rtp_timestamp for a, b in pairwise(audio)} == {960}
     told = reports[-1].rtp_timestamp - reports[0].rtp_timestamp
     assert told == pytest.approx((reports[-1].ntp_ns - reports[0].ntp_ns) * 48e-6 / 1.1, abs=1000)
+
+
+def test_each_block_tells_where_a_report_at_its_instant_would_be_with_lost_sound_left_out():
+    performed = acts(seconds=10, sound_lost=0.1)
+    clock = SenderClock.of(Actor(ADA, Person(0, "Ada")), 1)
+    reports = [act for act in of(ReportDue, performed) if act.label == "microphone"]
+    for report in reports:
+        block = next(act for act in of(AudioDue, performed) if act.at_ns >= report.at_ns)
+        assert report_at(clock, report.at_ns, block.rtp_start, 48_000) == (
+            report.ntp_ns,
+            pytest.approx(report.rtp_timestamp, abs=960),
+        )
 
 
 def test_the_first_report_comes_with_the_track_and_then_one_a_second():

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from worker.core.identity import Source
+from worker.core.timing import BLOCK_SAMPLES
 from worker.testroom.faults import NetworkFaults
 from worker.testroom.scenario import VideoFeed
 from worker.testroom.voice import Voice
@@ -76,6 +77,11 @@ class AudioDue:
     voice: Voice
     block: int
     rtp_timestamp: int
+
+    @property
+    def rtp_start(self) -> int:
+        """As in `Published`, less what the microphone has lost since."""
+        return self.rtp_timestamp - self.block * BLOCK_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ class Performer:
         self._staying: asyncio.Task[None] | None = None
         self._start_ns = 0
         self._published = 0
+        self._rtp_starts: dict[str, int] = {}
+        """By label: the RTP timestamp at which the actor's clock reads zero."""
 
     async def run(self, start_ns: int) -> None:
         """Perform from *start_ns* of the event loop's time on; cancelling leaves the room."""
@@ -160,6 +162,7 @@ class Performer:
 
     def _publish(self, presence: Presence, act: Published) -> None:
         feed, camera = act.feed, None
+        self._rtp_starts[act.label] = act.rtp_start
         if feed is not None:
             loop_s = self._scenario.loop_s
             picture = picture_of(self.actor.person, act.source, feed, loop_s)
@@ -169,7 +172,8 @@ class Performer:
             if not self._reports:
                 return None
             rate_hz = SAMPLE_RATE_HZ if feed is None else VIDEO_CLOCK_HZ
-            return report_at(self._clock, _now_ns() - self._start_ns, act.rtp_start, rate_hz)
+            rtp_start = self._rtp_starts[act.label]
+            return report_at(self._clock, _now_ns() - self._start_ns, rtp_start, rate_hz)
 
         track = LocalTrack(
             label=act.label,
@@ -196,6 +200,7 @@ class Performer:
                 subscription.send_video(act.label, unit, act.rtp_timestamp)
 
     def _send_audio(self, presence: Presence, act: AudioDue) -> None:
+        self._rtp_starts[act.label] = act.rtp_start
         if not presence.subscriptions:
             return
         loop = self._library.audio(act.voice, self.actor.person, self._scenario.loop_s)
