@@ -80,13 +80,17 @@ def tiles_of(recording) -> tuple[list[Shown], float]:
     return [Shown(found, PICTURES_FPS, LOOP_S) for found in counters], damage
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("narrow_s", "seconds"),
     [
-        pytest.param((0, 1000), 14, id="from the beginning"),
-        pytest.param((5, 11), 18, id="for a while"),
-        pytest.param((0, 1000), 300, id="for minutes", marks=pytest.mark.soak),
+        pytest.param((0, 1000), 14, id="from the beginning", marks=pytest.mark.timeout(300)),
+        pytest.param((5, 11), 18, id="for a while", marks=pytest.mark.timeout(300)),
+        pytest.param(
+            (0, 1000),
+            300,
+            id="for minutes",
+            marks=[pytest.mark.soak, pytest.mark.timeout(3600)],
+        ),
     ],
 )
 def test_a_narrow_link_is_shared_by_the_tiles_and_costs_no_sound(
