@@ -1,7 +1,8 @@
 """One hostile publisher among honest ones, over real connections on 127.0.0.1.
 
-Whatever it sends, the others lose no frame and the event loop is not held up. Gaps of the loop
-are measured in CPU time of its thread, so that a busy machine does not count against it.
+Whatever it sends, the others lose no frame and the event loop is not held up. How long one tick of
+the loop takes is measured in CPU time of its thread, so that a busy machine does not count against
+it.
 """
 
 import asyncio
@@ -27,7 +28,10 @@ from worker.rooms.receive.receiver import PeerReceiver
 
 HONEST = 3
 SEED = 20_240_607
-MAX_GAP_MS = 50.0
+LONG_TICK_MS = 50.0
+MAX_LONG_TICKS_PER_S = 0.1
+"""A machine that stands still for a moment leaves a backlog, worked off in one tick. What a packet
+can do to the loop would be done hundreds of times: all kinds of packets come again and again."""
 GRACE_S = 1.0
 
 
@@ -119,8 +123,9 @@ class Scene:
     honest: list[Honest]
     villain: Villain
     connection: Connection
-    longest_gap_ms: float = 0.0
+    ticks_ms: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
+    suffered_s: float = 0.0
 
     async def receive(self) -> None:
         """What a room's task does, watched by a clock of CPU time."""
@@ -128,7 +133,7 @@ class Scene:
         while True:
             await asyncio.sleep(READ_INTERVAL_S)
             began = time.thread_time()
-            self.longest_gap_ms = max(self.longest_gap_ms, 1000 * (began - last))
+            self.ticks_ms.append(1000 * (began - last))
             last = began
             self.reader.read()
             for connection in (self.connection, *(one.connection for one in self.honest)):
@@ -140,10 +145,13 @@ class Scene:
         async with asyncio.TaskGroup() as tasks:
             sending = [tasks.create_task(one.send()) for one in self.honest]
             await asyncio.sleep(GRACE_S)
-            self.longest_gap_ms = self.cpu_s = 0
+            self.ticks_ms.clear()
+            self.cpu_s = 0
+            began_s = time.monotonic()
             self.villain.say({})
             sent: int = (await self.villain.hear())["sent"]
             await asyncio.sleep(GRACE_S)
+            self.suffered_s = time.monotonic() - began_s
             for task in sending:
                 task.cancel()
         await asyncio.sleep(GRACE_S / 4)
@@ -151,7 +159,8 @@ class Scene:
 
     def check(self) -> None:
         """Nobody has lost anything."""
-        assert self.longest_gap_ms <= MAX_GAP_MS
+        long_ms = sorted(tick_ms for tick_ms in self.ticks_ms if tick_ms > LONG_TICK_MS)
+        assert len(long_ms) <= 1 + MAX_LONG_TICKS_PER_S * self.suffered_s, long_ms
         for one in self.honest:
             assert one.connection.frames == one.sent
             assert one.connection.peer.state is PeerState.CONNECTED
@@ -223,8 +232,8 @@ async def test_hostile_packets_of_one_publisher_cost_nobody_else_a_frame(packets
     counters, receiver = scene.connection.peer.counters, scene.connection.receiver
     frames = sum(sum(one.sent.values()) for one in scene.honest)
     print(
-        f"seed {SEED}: {sent} hostile packets sent in {took_s:.1f} s; longest gap of the loop "
-        f"{scene.longest_gap_ms:.1f} ms of CPU; {frames} frames of {HONEST} others, none lost; "
+        f"seed {SEED}: {sent} hostile packets sent in {took_s:.1f} s; longest tick of the loop "
+        f"{max(scene.ticks_ms):.1f} ms of CPU; {frames} frames of {HONEST} others, none lost; "
         f"receiving took {1e6 * scene.cpu_s / counters.received:.1f} us per packet; {counters}, "
         f"{receiver.counters}"
     )
