@@ -9,9 +9,11 @@ from worker.core.layout.geometry import Size
 from worker.core.playoutdelay import PlayoutDelay
 from worker.core.spec import GalleryLayout, MixSpec
 from worker.core.template import EncodeTemplate
+from worker.core.timing import NS_PER_S
 from worker.engine.clock import LoopClock
 from worker.engine.director import Director
-from worker.engine.video import VideoLane
+from worker.engine.ingest import DECODE_LEAD_NS
+from worker.engine.video import BATCH_NS, VideoLane
 from worker.testroom.virtual_loop import run_virtual
 
 TEMPLATE = EncodeTemplate(Size(640, 480), 30, 1000)
@@ -56,6 +58,12 @@ def run_lane(
         return lane, compositor, encoder
 
     return run_virtual(main())
+
+
+def test_what_a_batch_shows_is_decoded_before_it():
+    """Else its later ticks show old pictures, and the worker looks faster than it is."""
+    longest_period_ns = NS_PER_S // 15
+    assert BATCH_NS + longest_period_ns // 2 <= DECODE_LEAD_NS
 
 
 def test_a_lane_in_time_composes_every_frame():
