@@ -17,7 +17,9 @@ class Knot:
 @pytest.fixture
 def no_collector_but_ours() -> Iterator[None]:
     gc.disable()
+    threshold = gc.get_threshold()
     yield
+    gc.set_threshold(*threshold)
     gc.unfreeze()
     gc.enable()
 

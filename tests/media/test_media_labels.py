@@ -106,15 +106,18 @@ def test_a_machine_without_fonts_draws_too(monkeypatch: pytest.MonkeyPatch) -> N
         labels._font.cache_clear()
 
 
-def test_tiles_are_drawn_once_and_the_cache_is_bounded() -> None:
+def test_tiles_are_drawn_once_while_they_are_in_use_and_not_kept_for_long_after() -> None:
     painter = LabelPainter()
-    first = painter.tile("a", TILE)
-    assert painter.tile("a", TILE) is first
-    for number in range(30):
-        painter.tile(f"user {number}", Size(1280, 720))
-    assert painter._bytes <= labels._CACHE_BYTES
-    assert painter._bytes == sum(planes.y.size * 3 // 2 for planes in painter._tiles.values())
-    assert painter.tile("a", TILE) is not first
+    shown = [painter.tile(f"user {number}", TILE) for number in range(30)]
+    painter.end_scene()
+    assert [painter.tile(f"user {number}", TILE) for number in range(30)] == shown
+    painter.end_scene()
+    assert painter.tile("user 29", TILE) is shown[29]
+    painter.end_scene()
+    assert painter.tile("user 28", TILE) is shown[28], "gone for one scene"
+    assert painter.tile("user 0", TILE) is not shown[0]
+    painter.end_scene()
+    assert len(painter._tiles) <= 2 + labels._SPARE_TILES
 
 
 def test_the_letters_are_white() -> None:
@@ -125,7 +128,7 @@ def test_the_letters_are_white() -> None:
 
 def test_hours_of_new_names_do_not_pile_up() -> None:
     painter = LabelPainter()
-    for number in range(3 * labels._CACHE_TILES):
+    for number in range(200):
         painter.tile(f"guest {number}", Size(64, 36))
-    assert len(painter._tiles) == labels._CACHE_TILES
-    assert painter._bytes == labels._CACHE_TILES * 64 * 36 * 3 // 2
+        painter.end_scene()
+    assert len(painter._tiles) == 1 + labels._SPARE_TILES

@@ -4,6 +4,9 @@ import ctypes
 import gc
 
 COLLECT_EVERY_S = 60.0
+MOST_NEW_OBJECTS = 50_000
+"""More than that in a minute are looked through at once; what a batch of packets makes is far less.
+Python's own 700 are looked through many times a second, for a tenth of the event loop's time."""
 
 
 class Heap:
@@ -26,6 +29,7 @@ class Heap:
         if self._next_s is None:
             # What is there by now stays: it need not be looked through again and again.
             gc.freeze()
+            gc.set_threshold(MOST_NEW_OBJECTS)
         elif recorded_s < self._next_s:
             return
         gc.collect()

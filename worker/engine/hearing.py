@@ -1,7 +1,7 @@
 """One audio track between two threads: the loop's, where packets arrive, and the sound lane's."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,17 @@ class _Line:
     step_ns: float
 
 
+@dataclass(slots=True)
+class _Lines:
+    """What the timeline asks; no part of the ingest, so that nothing of it outlives its use."""
+
+    by_epoch: dict[int, _Line] = field(default_factory=dict)
+
+    def capture_ns(self, epoch: int, rtp: int) -> int | None:
+        line = self.by_epoch.get(epoch)
+        return None if line is None else line.ns + round((rtp - line.rtp) * line.step_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What the loop hands to the sound thread for one batch of blocks."""
@@ -61,8 +72,8 @@ class AudioIngest:
         self._is_muted = False
         self._mutes: deque[tuple[int, bool]] = deque(maxlen=MUTES)
         self._newest: dict[int, int] = {}
-        self._lines: dict[int, _Line] = {}
-        self._timeline = AudioTimeline(decoder, self._capture_ns)
+        self._lines = _Lines()
+        self._timeline = AudioTimeline(decoder, self._lines.capture_ns)
         self._pending_mutes: deque[tuple[int, bool]] = deque(maxlen=MUTES)
 
     def facts(self) -> dict[str, int]:
@@ -126,7 +137,7 @@ class AudioIngest:
 
     def hear(self, heard: Heard) -> None:
         """Take over a batch's packets."""
-        self._lines = heard.lines
+        self._lines.by_epoch = heard.lines
         self._pending_mutes.extend(heard.mutes)
         for packet in heard.packets:
             self._timeline.push(packet.epoch, packet.rtp_timestamp, packet.data)
@@ -160,7 +171,3 @@ class AudioIngest:
         if at_ns is None or later_ns is None:
             return None
         return _Line(rtp, at_ns, (later_ns - at_ns) / SAMPLE_RATE_HZ)
-
-    def _capture_ns(self, epoch: int, rtp: int) -> int | None:
-        line = self._lines.get(epoch)
-        return None if line is None else line.ns + round((rtp - line.rtp) * line.step_ns)

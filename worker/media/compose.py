@@ -86,6 +86,7 @@ class TileCompositor:
         steps: list[_Step] = [self._background(scene.background, whole, idle)]
         for tile in scene.tiles:
             steps += self._tile_steps(tile, pictures, idle)
+        self._labels.end_scene()
         return steps
 
     def _tile_steps(

@@ -19,20 +19,20 @@ FONT_NAMES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
 MAX_LABEL_CHARACTERS = 64
 """Names come from the room; laying out a megabyte of text would take seconds."""
 
-_CACHE_BYTES = 8 << 20
-"""More than the placeholders of a whole canvas, twice."""
-_CACHE_TILES = 64
-"""Names come and go for hours: small tiles of people long gone must not pile up either."""
+_SPARE_TILES = 4
+"""Kept besides those of the scene, for cameras that come and go. Of people who left none may stay
+for long: a room of forty that take turns would fill the memory for its first half hour."""
 _MIN_NAME_TILE_PX = 90
 """Tiles lower than this show initials only: the name would be below 10 px."""
 
 
 class LabelPainter:
-    """Draws placeholder tiles; few of them are kept, the longest unused one goes."""
+    """Draws placeholder tiles, and keeps those in use."""
 
     def __init__(self) -> None:
         self._tiles: OrderedDict[tuple[str, Size], VideoPlanes] = OrderedDict()
-        self._bytes = 0
+        """The one asked for last is the last."""
+        self._asked: set[tuple[str, Size]] = set()
 
     def tile(self, label: str, size: Size) -> VideoPlanes:
         """A tile of *size* (even sides) in the label's colour with its initials and itself.
@@ -42,17 +42,17 @@ class LabelPainter:
         key = (label, size)
         planes = self._tiles.get(key)
         if planes is None:
-            planes = _drawn(label, size)
-            self._tiles[key] = planes
-            self._bytes += _weight(size)
-            while len(self._tiles) > _CACHE_TILES or (
-                self._bytes > _CACHE_BYTES and len(self._tiles) > 1
-            ):
-                (_, dropped), _ = self._tiles.popitem(last=False)
-                self._bytes -= _weight(dropped)
+            planes = self._tiles[key] = _drawn(label, size)
         else:
             self._tiles.move_to_end(key)
+        self._asked.add(key)
         return planes
+
+    def end_scene(self) -> None:
+        """Keep what was asked for since the last call, and few besides."""
+        while len(self._tiles) > len(self._asked) + _SPARE_TILES:
+            self._tiles.popitem(last=False)
+        self._asked.clear()
 
 
 def draw_text(text: str, size_px: int) -> NDArray[np.uint8]:
@@ -178,7 +178,3 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         except OSError:
             continue
     return ImageFont.load_default(size_px)
-
-
-def _weight(size: Size) -> int:
-    return size.width * size.height * 3 // 2

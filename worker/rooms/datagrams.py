@@ -154,6 +154,7 @@ class DatagramPath:
     def close(self) -> None:
         """Deliver nothing any more."""
         self._is_closed = True
+        self._srtp = None
         self._early.clear()
 
     def _is_remote(self, address: tuple[Any, ...]) -> bool:

@@ -279,6 +279,10 @@ class Peer:
             logger.warning("a peer connection did not close in time")
         finally:
             self._internals.close_sockets()
+            private.free(self._dtls)
+            # What they belong to shall not wait with the transport for a collection of garbage.
+            self.on_rtp = self.on_rtcp = _ignore_packet
+            self.on_state = _ignore_state
         if task is not None and task.cancelling() > cancellations:
             # aioice takes our cancellation for the one of its own task, which it has asked for.
             raise asyncio.CancelledError

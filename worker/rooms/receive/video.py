@@ -28,6 +28,23 @@ FORMATS: Mapping[Codec, Callable[[], VideoFormat]] = {
 }
 
 
+class _Formats:
+    """The formats of one stream, which remember what they have seen of it."""
+
+    def __init__(self, codecs: Mapping[int, Codec]) -> None:
+        self._codecs = codecs
+        self._formats: dict[Codec, VideoFormat] = {}
+
+    def of(self, packet: RtpPacket) -> VideoFormat | None:
+        codec = self._codecs.get(packet.payload_type)
+        if codec is None:
+            return None
+        video_format = self._formats.get(codec)
+        if video_format is None and codec in FORMATS:
+            video_format = self._formats[codec] = FORMATS[codec]()
+        return video_format
+
+
 class VideoStream:
     """Delivers the frames of one SSRC; after a loss nothing until the next keyframe."""
 
@@ -56,10 +73,10 @@ class VideoStream:
         self._on_frame = on_frame
         self._codec: Codec | None = None
         """Of the latest keyframe."""
-        self._formats: dict[Codec, VideoFormat] = {}
+        self._formats = _Formats(codecs)
         self._dropped_before = statistics.frames_dropped
         self._first = source.numbers.newest + 1 - MAX_OVERTAKEN
-        self._assembler = FrameAssembler(self._first, format_of=self._format_of)
+        self._assembler = FrameAssembler(self._first, format_of=self._formats.of)
         self._guard_end_ns: int | None = now_ns + START_GUARD_NS
         keyframes.need(now_ns + START_GRACE_NS)
 
@@ -118,7 +135,7 @@ class VideoStream:
         assembler = self._assembler
         first, last = gathered.packets[0], gathered.packets[-1]
         codec = self._codecs.get(first.payload_type)
-        video_format = self._format_of(first)
+        video_format = self._formats.of(first)
         try:
             if codec is None or video_format is None:
                 raise BadPacket("payload type without a codec")
@@ -167,12 +184,3 @@ class VideoStream:
             if value:
                 self._rotation = 90 * (value[0] & 3)
         return self._rotation
-
-    def _format_of(self, packet: RtpPacket) -> VideoFormat | None:
-        codec = self._codecs.get(packet.payload_type)
-        if codec is None:
-            return None
-        video_format = self._formats.get(codec)
-        if video_format is None and codec in FORMATS:
-            video_format = self._formats[codec] = FORMATS[codec]()
-        return video_format
