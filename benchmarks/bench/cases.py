@@ -59,17 +59,21 @@ def camera(size: Size, codec: str) -> str:
     )
 
 
-def scenario(people: int, *, camera: str, first: int = 0, speakers: int | None = None) -> str:
+def scenario(
+    people: int, *, camera: str, first: int = 0, speakers: int | None = None, dtx: bool = True
+) -> str:
     """A scenario of *people* called user-<first> and so on, with the [defaults.camera] *camera*.
 
     Everybody speaks, or only those whose number is below *speakers*; the others' microphones are
-    open and pick up nothing.
+    open and pick up nothing, which they send in full or, with *dtx*, as browsers do that were
+    asked to leave out pauses.
     """
     lines = ["[defaults.camera]", camera]
     for number in range(first, first + people):
         lines += ["[[participants]]", f'user_id = "user-{number:03}"']
         if speakers is not None and number >= speakers:
             lines.append('microphone = { mode = "silent", beep = false }')
+            lines.append(f"dtx = {str(dtx).lower()}")
     return "\n".join(lines) + "\n"
 
 

@@ -44,11 +44,3 @@ def test_with_reports_they_tie_the_senders_clock_to_ours(recent):
     clock.line.observe(1000 * S, 900_000, 5 * S + 10 * MS)
 
     assert clock.common_ns(recent=recent) == pytest.approx(-995 * S + 25 * MS, abs=1000)
-
-
-def test_without_arrivals_nothing_recent_is_known():
-    clock = stream()
-    clock.line.observe(1000 * S, 900_000, 5 * S)
-    clock.least.observe(900_000, 0, 500 * S)
-
-    assert clock.common_ns(recent=True) is None

@@ -132,3 +132,35 @@ def test_a_newcomers_first_20_ms_are_heard_in_a_crowd_too(tmp_path):
     # Half of the strength is reached where half the 8.3 ms window is filled; Opus adds 6.5 ms.
     assert from_s - 5.0 <= 0.020, f"heard from {from_s:.4f} s on"
     assert done.participant("new")["tracks"][0]["packets_decoded"] < 4 * 50
+
+
+def test_who_sends_next_to_nothing_between_words_is_heard_from_the_first_20_ms_on(tmp_path):
+    """Thirty talk at -30 dBFS and less; one beeps once a second and leaves out what is between."""
+    lines = ["loop_s = 1"]
+    lines += [
+        f'[[participants]]\nuser_id = "user-{n}"\ncolour = {10 + n % 18}\ncamera = false\n'
+        f'microphone = {{mode = "tone", level_db = {-30 - n % 18}, beep = false}}'
+        for n in range(30)
+    ]
+    lines.append(
+        '[[participants]]\nuser_id = "ada"\ncolour = 9\ncamera = false\ndtx = true\n'
+        'microphone = {mode = "beep", level_db = -18}\n'
+    )
+    seconds = 10
+
+    done = rehearse(
+        tmp_path,
+        "\n".join(lines),
+        template="audio_only",
+        seconds=seconds,
+        audio={"levelling": False},
+    )
+
+    beeps_s = hearing.beep_onsets(hearing.mono(done.recording.sound()), tone_hz(9))
+    late_ms = 1000 * (beeps_s - np.round(beeps_s))
+    track = done.participant("ada")["tracks"][0]
+    print(f"beeps late by {np.round(late_ms, 1)} ms, {track['packets_received']} packets")
+    assert len(beeps_s) >= seconds - 1
+    assert np.abs(late_ms).max() <= 20
+    assert track["packets_received"] < 25 * seconds
+    assert track["concealed_ms"] == 0

@@ -5,14 +5,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from tests.rooms.rtp_material import AudioSender
 from worker.core.identity import Codec, Kind
 from worker.rooms.ice import IceSettings
-from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, OfferedMedia
+from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, PAUSES_WANTED, MediaCodec, OfferedMedia
 from worker.rooms.peer import Peer, PeerFailed, PeerState
 from worker.rooms.reader import READ_INTERVAL_S, DatagramReader
 from worker.rooms.rtp.rtcp import build_pli
@@ -145,7 +145,8 @@ async def test_offer_and_answer_settle_what_is_received() -> None:
         result = await receiver.peer.answer(offer, codecs=(Codec.OPUS,))
         audio, video = result.media
         assert audio.is_active
-        assert (audio.codecs, audio.ssrcs) == ((OPUS,), (1000,))
+        asked = replace(OPUS, parameters=f"{OPUS.parameters};{PAUSES_WANTED}")
+        assert (audio.codecs, audio.ssrcs) == ((asked,), (1000,))
         assert audio.extensions == {MID_URI: 4}
         assert not video.is_active
         assert video.codecs == ()

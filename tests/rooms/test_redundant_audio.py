@@ -63,7 +63,7 @@ class Ear:
 
 def spoken(count: int, *, red: int, codec: MediaCodec = OPUS, first: int = 48_000) -> list[bytes]:
     """*count* packets; packet k says so."""
-    sender = RtpSender(replace(AUDIO, codecs=(codec,)), codec, "ada", Random(1), red)
+    sender = RtpSender(replace(AUDIO, codecs=(codec,)), codec, "ada", Random(1), red=red)
     return [
         packet
         for k in range(count)

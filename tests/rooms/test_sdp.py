@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from worker.core.identity import Codec, Kind
 from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, ORIENTATION_URI, MediaCodec, OfferedMedia
+from worker.rooms.negotiation import answered_section
 from worker.rooms.sdp import (
     MAX_CANDIDATES,
     MAX_SDP_CHARACTERS,
@@ -49,6 +50,23 @@ def test_a_chromium_offer_is_read() -> None:
     assert (vp9.payload_type, vp9.rtx_payload_type) == (98, 99)
     assert vp9.feedback == vp8.feedback
     assert vp9.parameters == "profile-id=0", "the other profiles have more bits or less chroma"
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [
+        ("minptime=10;useinbandfec=1", "minptime=10;useinbandfec=1;usedtx=1"),
+        ("minptime=10;usedtx=0", "minptime=10;usedtx=1"),
+        ("minptime=10;usedtx=1", "minptime=10;usedtx=1"),
+        ("minptime=10;stereo=1;sprop-stereo=1", "minptime=10;stereo=1;sprop-stereo=1"),
+    ],
+)
+def test_microphones_are_asked_to_leave_out_pauses_but_not_music(
+    offered: str, answered: str
+) -> None:
+    description = read_description(OFFER.replace("minptime=10;useinbandfec=1", offered))
+    section = answered_section(description.sections[0], (Codec.OPUS,), bundle=description.bundle)
+    assert section.codecs[0].parameters == answered
 
 
 def test_the_order_of_plain_and_redundant_audio_is_kept() -> None:

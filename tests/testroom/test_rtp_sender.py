@@ -1,4 +1,7 @@
+from dataclasses import replace
 from random import Random
+
+import pytest
 
 from worker.core.identity import Codec, Kind
 from worker.core.timing import NS_PER_S
@@ -31,7 +34,7 @@ VP9_KEY = LoopUnit(bytes.fromhex("824983424027f01670") + b"key" * 1000, keyframe
 VP9_DELTA = LoopUnit(bytes.fromhex("86004002") + b"delta" * 100)
 
 
-def sender(codec: MediaCodec, *, rtx: bool = True, red: int = 0) -> RtpSender:
+def sender(codec: MediaCodec, *, rtx: bool = True, dtx: bool = False, red: int = 0) -> RtpSender:
     kind = Kind.AUDIO if codec.codec is Codec.OPUS else Kind.VIDEO
     media = NegotiatedMedia(
         mid="7",
@@ -42,7 +45,7 @@ def sender(codec: MediaCodec, *, rtx: bool = True, red: int = 0) -> RtpSender:
         rtx_ssrcs={5678: 1234} if rtx and kind is Kind.VIDEO else {},
         extensions={MID_URI: 1, AUDIO_LEVEL_URI: 2} if kind is Kind.AUDIO else {MID_URI: 1},
     )
-    return RtpSender(media, codec, "ada", Random(1), red)
+    return RtpSender(media, codec, "ada", Random(1), dtx=dtx, red=red)
 
 
 def parsed(packets: list[bytes]) -> list[RtpPacket]:
@@ -107,6 +110,31 @@ def test_audio_repeats_what_went_before_only_where_that_was_agreed():
         [(1920, b"0"), (960, b"1"), (0, b"2")],
         [(1920, b"1"), (960, b"2"), (0, b"3")],
     ]
+
+
+def test_a_microphone_that_was_asked_to_sends_next_to_nothing_in_a_pause():
+    """Of each 21 packets two, as libwebrtc does; the packets between are no loss."""
+    one = sender(replace(OPUS, parameters="minptime=10;usedtx=1"), dtx=True)
+    speech, silence = LoopUnit(b"\x79speech", True, -20), LoopUnit(b"\x79silence", True, -127)
+    units = [speech] * 5 + [silence] * 60 + [speech] * 5
+    sent = [parsed([*one.audio(unit, 960 * k)]) for k, unit in enumerate(units)]
+    packets = [packet for each in sent for packet in each]
+
+    assert [k for k, each in enumerate(sent) if each and 15 <= k < 65] == [15, 35, 36, 56, 57]
+    assert [packet.payload for packet in packets if packet.timestamp >= 15 * 960][:3] == [
+        b"\x78",
+        b"\x79silence",
+        b"\x78",
+    ]
+    assert [packet.sequence - packets[0].sequence for packet in packets] == list(range(25))
+    assert [packet.timestamp for packet in packets[-5:]] == [960 * k for k in range(65, 70)]
+
+
+@pytest.mark.parametrize(("dtx", "parameters"), [(True, "minptime=10"), (False, "usedtx=1")])
+def test_pauses_are_sent_unless_both_ends_will_have_them_left_out(dtx: bool, parameters: str):
+    one = sender(replace(OPUS, parameters=parameters), dtx=dtx)
+
+    assert all(one.audio(LoopUnit(b"x", True, -127), 960 * k) for k in range(60))
 
 
 def test_video_begins_with_a_keyframe():

@@ -62,6 +62,7 @@ def test_every_key_of_a_participant_is_read():
         sound_lost = 0.01
         sender_reports = false
         rtx = false
+        dtx = true
         red = 2
         camera = { codec = "h264", width = 360, height = 640, fps = 15, bitrate_kbps = 300, \
 motion = 1, live = true, h264_profile = "high" }
@@ -83,6 +84,7 @@ jitter_ms = 100, reorder = 0.01, duplicate = 0.02 }
         sound_lost=0.01,
         sender_reports=False,
         rtx=False,
+        dtx=True,
         red=2,
         network=NetworkFaults(0.05, 500, 20, 30, 100, 0.01, 0.02),
     )

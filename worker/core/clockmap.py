@@ -129,8 +129,7 @@ class ClockMap:
                 continue
             late_ns = stream.least.spread_ns()
             if stream.by_reports and self._target_ns is not None:
-                common_ns = stream.common_ns()
-                late_ns += 0 if common_ns is None else common_ns - self._target_ns
+                late_ns += stream.common_ns() - self._target_ns
             if stream.clock_rate_hz == SAMPLE_RATE_HZ:
                 sound_ns = max(sound_ns, late_ns)
             else:
@@ -146,8 +145,7 @@ class ClockMap:
         stream = self._newest(track_id)
         if stream is None or not stream.by_reports or self._target_ns is None:
             return None
-        common_ns = stream.common_ns()
-        return None if common_ns is None else (common_ns - self._target_ns) / NS_PER_MS
+        return (stream.common_ns() - self._target_ns) / NS_PER_MS
 
     def av_offset_ms(self, audio: TrackId, video: TrackId) -> float | None:
         """By how much the picture would lag behind the sound if both were shown as they arrive."""
@@ -262,15 +260,11 @@ class ClockMap:
             for s in self._streams.values()
             if s.by_reports and now_ns - s.last_arrival_ns < STALE_ARRIVAL_NS
         ]
-        if self._common_ns is not None:
-            recent = [s.common_ns(recent=True) for s in streams]
-            known = [ns for ns in recent if ns is not None]
-            if known and len(known) == len(recent):
-                ahead_ns = min(known) - self._common_ns
-                if ahead_ns > SLOWER_PATH_NS:
-                    self._take_slower_path(streams, ahead_ns)
-        values = [s.common_ns() for s in streams]
-        self._target_ns = min((ns for ns in values if ns is not None), default=self._target_ns)
+        if self._common_ns is not None and any(s.least.is_recent_proof() for s in streams):
+            ahead_ns = min(s.common_ns(recent=True) for s in streams) - self._common_ns
+            if ahead_ns > SLOWER_PATH_NS:
+                self._take_slower_path(streams, ahead_ns)
+        self._target_ns = min((s.common_ns() for s in streams), default=self._target_ns)
 
     def _take_slower_path(self, streams: list[StreamClock], ahead_ns: int) -> None:
         assert self._common_ns is not None
@@ -280,8 +274,8 @@ class ClockMap:
         self.reanchors += 1
 
     def _steer_own(self, stream: StreamClock, limit_ns: int) -> None:
-        recent = [prompt.delay_ns for prompt in stream.least.recent()]
-        if recent and min(recent) - stream.own_ns > SLOWER_PATH_NS:
+        recent_ns = min(prompt.delay_ns for prompt in stream.least.recent())
+        if recent_ns - stream.own_ns > SLOWER_PATH_NS and stream.least.is_recent_proof():
             stream.least.forget_before_recent()
         elif abs(stream.least_ns() - stream.own_ns) <= REANCHOR_NS:
             stream.own_ns = _toward(stream.own_ns, stream.least_ns(), limit_ns)

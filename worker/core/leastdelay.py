@@ -63,15 +63,19 @@ class LeastDelay:
         return max((prompt.latest_ns for prompt in prompts), default=0) - least_ns
 
     def recent(self) -> list[Prompt]:
-        """Those of the last two seconds, or nothing when they are too few to prove anything."""
+        """Those of the last two seconds before the newest."""
         newest = self._prompts[-1].second if self._prompts else 0
-        recent = [p for p in self._prompts if p.second >= newest - RECENT_S]
-        if len(recent) <= RECENT_S or sum(p.arrivals for p in recent) < RECENT_ARRIVALS:
-            return []
-        return recent
+        return [p for p in self._prompts if p.second >= newest - RECENT_S]
+
+    def is_recent_proof(self) -> bool:
+        """Whether the recent ones are enough to show what the path is like now.
+
+        Those of a microphone in a pause or of a screen that stands still are not; they only show
+        that it is no slower than they were.
+        """
+        recent = self.recent()
+        return len(recent) > RECENT_S and sum(p.arrivals for p in recent) >= RECENT_ARRIVALS
 
     def forget_before_recent(self) -> None:
         """Drop what is older than the last two seconds: the path is another one now."""
-        recent = self.recent()
-        if recent:
-            self._prompts = deque(recent)
+        self._prompts = deque(self.recent())

@@ -36,12 +36,10 @@ class StreamClock:
         """Our clock minus nominal media time, as the promptest arrivals say."""
         return min(prompt.delay_ns for prompt in self.least.prompts())
 
-    def common_ns(self, *, recent: bool = False) -> int | None:
+    def common_ns(self, *, recent: bool = False) -> int:
         """Our clock minus the sender's NTP clock, as the promptest arrivals say.
 
-        None when *recent* ones are asked for and too few. Needs an established line.
+        Those of the last seconds, or of the last two. Needs an established line.
         """
         prompts = self.least.recent() if recent else self.least.prompts()
-        return min(
-            (p.arrival_ns - self.line.ntp_ns(p.rtp_timestamp) for p in prompts), default=None
-        )
+        return min(p.arrival_ns - self.line.ntp_ns(p.rtp_timestamp) for p in prompts)

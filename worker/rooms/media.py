@@ -16,6 +16,9 @@ RECEIVED_EXTENSIONS = (MID_URI, AUDIO_LEVEL_URI, ORIENTATION_URI, TRANSPORT_CC_U
 
 REMB = "goog-remb"
 TRANSPORT_CC = "transport-cc"
+PAUSES_WANTED = "usedtx=1"
+"""Opus: whoever receives with this wants nothing sent while nothing is said (RFC 7587, 6.1)."""
+
 KNOWN_FEEDBACK = ("nack", "nack pli", "ccm fir", REMB, TRANSPORT_CC)
 """RTCP feedback we send or answer; anything else offered is left out of our answer."""
 
@@ -45,6 +48,10 @@ class MediaCodec:
     @property
     def has_nack(self) -> bool:
         return "nack" in self.feedback
+
+    @property
+    def wants_pauses(self) -> bool:
+        return PAUSES_WANTED in self.parameters.split(";")
 
     @property
     def payload_types(self) -> tuple[int, ...]:

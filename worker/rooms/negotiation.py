@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from worker.core.identity import Codec, Kind
 from worker.rooms.media import (
+    PAUSES_WANTED,
     RECEIVED_EXTENSIONS,
     REMB,
     TRANSPORT_CC,
@@ -15,6 +16,8 @@ from worker.rooms.media import (
 )
 from worker.rooms.sdp import Section
 from worker.rooms.sdp_text import TextSection
+
+_STEREO = ("stereo=1", "sprop-stereo=1")
 
 
 def offered_section(mid: str, kind: Kind, entry: OfferedMedia | None) -> TextSection:
@@ -73,10 +76,26 @@ def answered_section(
 def _receivable(section: Section, codecs: Sequence[Codec]) -> tuple[MediaCodec, ...]:
     unused = _unused_feedback(section)
     return tuple(
-        replace(entry, feedback=tuple(value for value in entry.feedback if value != unused))
+        replace(
+            entry,
+            feedback=tuple(value for value in entry.feedback if value != unused),
+            parameters=_answered_parameters(entry),
+        )
         for entry in section.codecs
         if entry.codec in codecs
     )
+
+
+def _answered_parameters(codec: MediaCodec) -> str:
+    """Theirs; of a microphone we want no silence, which is most of what a large room would send.
+
+    Who offers stereo has music to send, and means its quiet parts too.
+    """
+    if codec.codec is not Codec.OPUS:
+        return codec.parameters
+    kept = [each for each in codec.parameters.split(";") if each and "usedtx" not in each]
+    has_stereo = any(each.strip() in _STEREO for each in kept)
+    return ";".join(kept if has_stereo else [*kept, PAUSES_WANTED])
 
 
 def _unused_feedback(section: Section) -> str:

@@ -182,6 +182,7 @@ class Performer:
             feed=feed,
             camera=camera,
             rtx=self.actor.rtx,
+            dtx=self.actor.dtx,
             red=self.actor.red,
             report_now=report_now,
         )

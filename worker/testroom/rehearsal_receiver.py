@@ -11,7 +11,13 @@ from typing import Final
 
 from worker.core.identity import Codec, Kind, TrackId
 from worker.core.timing import NS_PER_MS
-from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, MediaCodec, NegotiatedMedia
+from worker.rooms.media import (
+    AUDIO_LEVEL_URI,
+    MID_URI,
+    PAUSES_WANTED,
+    MediaCodec,
+    NegotiatedMedia,
+)
 from worker.rooms.receive.receiver import PeerReceiver
 from worker.rooms.rtp.rtcp import NackPacket, PliPacket, parse_rtcp
 from worker.testroom.camera import Camera
@@ -81,7 +87,8 @@ class Reception:
             media.codecs[0],
             self._actor.user_id,
             Random(self._random.random()),
-            self._actor.red,
+            red=self._actor.red,
+            dtx=self._actor.dtx,
         )
         self._sendings[label] = _Sending(track_id, media, sender, camera)
         self._negotiate(now_ns)
@@ -130,6 +137,7 @@ class Reception:
                     codec,
                     rtx_payload_type=payload_type + 1 if has_rtx else None,
                     feedback=() if camera is None else _FEEDBACK,
+                    parameters=PAUSES_WANTED if camera is None else "",
                     red_payload_type=_RED_PAYLOAD_TYPE if has_red else None,
                     is_red_preferred=has_red,
                 ),

@@ -87,14 +87,15 @@ class Stage:
         self._acts = perform(scenario, actor)
         self._participant_id = ParticipantId("")
         self._on_air: dict[str, _TrackOnAir] = {}
-        self._has_network = actor.network != NetworkFaults() or any(
+        has_network = actor.network != NetworkFaults() or any(
             isinstance(cue.action, SetNetwork) for cue in scenario.cues_of(actor.user_id)
         )
+        self._sends_packets = has_network or actor.dtx
         seed = f"{scenario.seed}/{actor.user_id}/network"
         self._way = Impairment(actor.network, seed, start_ns=0)
         self._way_back = Impairment(actor.network, f"{seed}/back", start_ns=0)
         self._reception: Reception | None = None
-        """Only of actors with a network that is bad at some time."""
+        """Only of actors with a network that is bad at some time, or that leave out packets."""
 
     def open(self) -> None:
         """Put the actor's first act on the agenda; every act puts the next one there."""
@@ -151,7 +152,7 @@ class Stage:
                 Participant(self._participant_id, self._actor.user_id, self._actor.person.name)
             )
         )
-        if self._has_network:
+        if self._sends_packets:
             self._reception = Reception(
                 self._actor,
                 PeerReceiver(

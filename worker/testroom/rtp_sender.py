@@ -23,6 +23,7 @@ from worker.rooms.rtp.rtx import wrap_rtx
 from worker.rooms.rtp.vp8 import packetise_vp8
 from worker.rooms.rtp.vp9 import packetise_vp9
 from worker.testroom.loop_cache import LoopUnit
+from worker.testroom.pauses import Pauses
 
 MAX_PAYLOAD_BYTES = 1150
 """With headers, extensions and the SRTP tag a datagram stays below 1200 bytes."""
@@ -43,6 +44,8 @@ class RtpSender:
     codec: MediaCodec
     cname: str
     random: Random
+    dtx: bool = False
+    """Whether pauses are left out, where that was asked for."""
     red: int = 0
     """How many earlier audio packets each one repeats (RFC 2198), where that was agreed."""
     packets_sent: int = 0
@@ -51,6 +54,7 @@ class RtpSender:
     _rtx_sequence: int = field(init=False)
     _picture_id: int = field(init=False)
     _mid: Mapping[int, bytes] = field(init=False)
+    _pauses: Pauses | None = field(init=False)
     _is_started: bool = False
     _history: list[tuple[int, bytes]] = field(init=False)
     _spoken: deque[tuple[int, bytes]] = field(init=False)
@@ -63,6 +67,7 @@ class RtpSender:
         self._picture_id = self.random.randrange(1 << 15)
         self._history = [(-1, b"")] * HISTORY_PACKETS
         self._spoken = deque(maxlen=self.red)
+        self._pauses = Pauses() if self.dtx and self.codec.wants_pauses else None
         mid_id = self.media.extensions.get(MID_URI)
         self._mid = {} if mid_id is None else {mid_id: self.media.mid.encode()}
 
@@ -93,14 +98,20 @@ class RtpSender:
         self._is_started = False
 
     def audio(self, unit: LoopUnit, rtp_timestamp: int) -> Sequence[bytes]:
-        """One Opus packet with its level; the first one has the marker bit (RFC 3551)."""
+        """One Opus packet with its level, or none in a pause.
+
+        The first one has the marker bit (RFC 3551).
+        """
+        data = self._pauses.data_of(unit) if self._pauses is not None else unit.data
+        if data is None:
+            return ()
         extensions = self._mid
         level_id = self.media.extensions.get(AUDIO_LEVEL_URI)
         if level_id is not None:
             active = _VOICE_ACTIVE if unit.level_dbov > _VOICE_LEVEL_DBOV else 0
             extensions = {**extensions, level_id: bytes((active | -unit.level_dbov,))}
         is_first, self._is_started = not self._is_started, True
-        payload_type, payload = self._audio_payload(unit.data, rtp_timestamp)
+        payload_type, payload = self._audio_payload(data, rtp_timestamp)
         return [
             self._packet(
                 payload, rtp_timestamp, extensions, marker=is_first, payload_type=payload_type

@@ -49,6 +49,9 @@ class Actor:
     sender_reports: bool = True
     rtx: bool = True
     """Whether retransmissions are offered as a stream of their own (RFC 4588)."""
+    dtx: bool = False
+    """Whether the microphone sends next to nothing while it picks up nothing, where it is asked to
+    (RFC 7587, `usedtx=1`), as browsers do."""
     red: int = 0
     """How many of the packets before it each audio packet repeats (RFC 2198)."""
     network: NetworkFaults = NetworkFaults()

@@ -150,6 +150,7 @@ def _casting(table: TomlTable, position: int, defaults: Mapping[str, RawTable]) 
         start_offset_s=table.number("start_offset_s", 0, 60, 0.0),
         sender_reports=table.flag("sender_reports", default=True),
         rtx=table.flag("rtx", default=True),
+        dtx=table.flag("dtx", default=False),
         red=table.whole("red", 0, _MAX_RED, 0),
         network=read_network(
             table.path("network"), merged(defaults["network"], table.raw_table("network"))

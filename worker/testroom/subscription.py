@@ -57,6 +57,7 @@ class LocalTrack:
     feed: VideoFeed | None
     camera: Camera | None
     rtx: bool
+    dtx: bool
     red: int
     """Copies of earlier packets in each audio packet (RFC 2198)."""
     report_now: Callable[[], tuple[int, int] | None]
@@ -212,7 +213,8 @@ class Subscription:
                     media.codecs[0],
                     self._cname,
                     Random(self._random.random()),
-                    self._tracks[label].red,
+                    red=self._tracks[label].red,
+                    dtx=self._tracks[label].dtx,
                 )
                 self._request_keyframe(label)
                 first_report = self._tracks[label].report_now()

@@ -187,15 +187,30 @@ def test_a_long_gap_is_concealed_for_60_ms_faded_and_silent_then_fades_in(packet
     assert track.statistics.packets_recovered == 0
 
 
-def test_a_pause_announced_by_the_sender_is_no_loss():
-    track = Track(sound=hum, lost=range(10, 40))
+def test_a_pause_announced_by_the_sender_is_filled_and_no_loss():
+    track = Track(sound=hum, lost=range(10, 40), concealed_level=0.1)
     track.timeline.push(0, 9600, PAUSE)
 
     out = track.play(50)[:, 0]
 
-    assert not out[16_000 : 40 * 960].any()
+    np.testing.assert_allclose(
+        out[11 * 960 : 40 * 960], heard(hum, 11 * 960, 29 * 960) / 10, atol=EXACT
+    )
+    np.testing.assert_allclose(out[40 * 960 :], heard(hum, 40 * 960, 10 * 960), atol=EXACT)
     assert track.statistics.concealed_samples == 0
     assert track.statistics.packets_recovered == 0
+
+
+def test_a_pause_that_is_not_renewed_ends_in_silence_after_a_second():
+    track = Track(sound=hum, lost=range(10, 100), concealed_level=0.1)
+    track.timeline.push(0, 9600, PAUSE)
+
+    out = track.play(90)[:, 0]
+
+    assert out[60 * 960 : 61 * 960].any()
+    assert not out[62 * 960 :].any()
+    assert steepest_step(out[11 * 960 :]) < SMOOTH
+    assert track.statistics.concealed_samples == 0
 
 
 def test_a_packet_that_comes_after_its_place_was_filled_is_late_and_not_heard_again():

@@ -1,7 +1,8 @@
 """The decoded sound of one track without holes: packets, or what stands in for them.
 
 A missing packet is rebuilt from the forward error correction of the one after it, else
-concealed for up to 60 ms, then faded to silence.
+concealed for up to 60 ms, then faded to silence. A pause of the sender is filled with noise like
+that before it.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ OPUS_STEP = SAMPLE_RATE_HZ // 400
 LONGEST_PACKET = 120 * SAMPLE_RATE_HZ // 1000
 DTX_BYTES = 2
 """A packet of no more than this opens a pause (RFC 6716, 2.1.9): what follows is no loss."""
+PAUSE_SAMPLES = SAMPLE_RATE_HZ
+"""A sender in a pause renews it each 400 ms (RFC 6716, 2.1.9), which may fail twice. Between them
+libopus makes the noise up; silence instead would be heard as the room coming and going."""
 
 
 def fade_out(samples: int) -> NDArray[np.float32]:
@@ -146,14 +150,17 @@ class GaplessSound:
             self._append(self._recover(self.packets.peek(), missing), missing)
             self._stood_in = 0
             self._statistics.packets_recovered += 1
-        elif self._stood_in < CONCEALED_SAMPLES:
-            left = CONCEALED_SAMPLES - self._stood_in
+        elif (left := self._longest_stand_in - self._stood_in) > 0:
             self._conceal(min(self.packet_samples, missing, left))
         else:
             count = min(FADE_OUT_SAMPLES, missing)
             self._conceal(count)
             self.ring.scale(at, fade_out(count))
             self.is_silent = True
+
+    @property
+    def _longest_stand_in(self) -> int:
+        return PAUSE_SAMPLES if self._in_pause else CONCEALED_SAMPLES
 
     def _recover(self, following: bytes, missing: int) -> NDArray[np.float32]:
         try:
