@@ -78,7 +78,7 @@ def _tiles(case: Case) -> list[str]:
         if region.size != case.size:
             steps.append(f"crop={region.width}:{region.height}:{region.x}:{region.y}")
         if region.size != box.size:
-            steps.append(f"scale={box.width}:{box.height}:flags=bilinear")
+            steps.append(f"scale={box.width}:{box.height}:flags=area")
         chains.append(f"[{index}:v]{','.join(steps) or 'null'}[t{index}]")
     return chains
 

@@ -168,6 +168,7 @@ class ReportLine:
         """Whether the latest reports all lie off to one side."""
         count = max(2, sum(x > points[-1][0] - TAIL_S for x, _ in points))
         errors = [y - self._line.at(x) for x, y in points[-count:]]
-        limit_ns = max(ASTRAY_NS, ASTRAY_NOISE * noise_of(points))
-        is_one_side = min(errors) > 0 or max(errors) < 0
-        return is_one_side and abs(sum(errors)) > limit_ns * len(errors)
+        if min(errors) <= 0 <= max(errors):
+            return False
+        error_ns = abs(sum(errors)) / len(errors)
+        return error_ns > ASTRAY_NS and error_ns > ASTRAY_NOISE * noise_of(points)
