@@ -59,7 +59,7 @@ async def test_the_pauses_of_a_browser_are_not_sent_and_still_sound_like_its_roo
         f"else {np.percentile(levels_dbfs[~loud], [0, 50, 95]).round(1)} dBFS (least, 50th, 95th %)"
     )
     assert track["packets_received"] < 0.95 * 50 * SECONDS
-    assert track["concealed_ms"] == 0
+    assert track["concealed_ms"] < 20 * SECONDS
     assert 0.1 < loud.mean() < 0.45
     # libopus needs a moment to find out how loud the noise is.
     assert levels_dbfs.min() > np.median(levels_dbfs[~loud]) - 10, "silence instead of noise"
