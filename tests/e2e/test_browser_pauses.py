@@ -52,7 +52,7 @@ async def test_the_pauses_of_a_browser_are_not_sent_and_still_sound_like_its_roo
     (ada,) = recorder.result["participants"]
     (track,) = [track for track in ada["tracks"] if track["source"] == "microphone"]
     pcm = hearing.mono(recorder.recording.sound())[RATE_HZ:]
-    levels_dbfs = levels(pcm)
+    levels_dbfs = hearing.rms_levels_db(pcm, window_ms=20)
     loud = levels_dbfs > -40
     print(
         f"{track['packets_received']} packets in {SECONDS} s, {loud.mean():.0%} of the time words, "
@@ -63,9 +63,3 @@ async def test_the_pauses_of_a_browser_are_not_sent_and_still_sound_like_its_roo
     assert 0.1 < loud.mean() < 0.45
     # libopus needs a moment to find out how loud the noise is.
     assert levels_dbfs.min() > np.median(levels_dbfs[~loud]) - 10, "silence instead of noise"
-
-
-def levels(pcm):
-    """RMS of each 20 ms, dBFS."""
-    pieces = pcm[: len(pcm) // 960 * 960].reshape(-1, 960)
-    return 20 * np.log10(np.sqrt(np.mean(pieces**2, axis=1)) + 1e-9)

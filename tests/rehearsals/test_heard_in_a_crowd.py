@@ -1,5 +1,6 @@
 """Whom one hears of 42 people who tell their levels (RFC 6464), most of whom are never decoded."""
 
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy import signal
 
 from tests.support import hearing
-from tests.support.rehearse import rehearse
+from tests.support.rehearse import Rehearsed, rehearse
 from tests.support.selection import begins_within_s, heard, judge
 from worker.core.audio.loudness import k_weighting
 from worker.core.audio.shortlist import PLACES
@@ -108,23 +109,32 @@ def test_most_of_the_crowd_is_never_decoded(crowd):
     assert sum(decoded) <= PLACES * seconds * 50 * 1.3
 
 
-def test_a_newcomers_first_20_ms_are_heard_in_a_crowd_too(tmp_path):
-    """Thirty talk at -30 dBFS and less; one who was never decoded begins at 5 s, louder."""
+def among_thirty(one: str, seconds: float, directory: Path) -> Rehearsed:
+    """Record *one* (TOML text), who has tone 9, among thirty who talk at -30 dBFS and less."""
     lines = ["loop_s = 1"]
     lines += [
         f'[[participants]]\nuser_id = "user-{n}"\ncolour = {10 + n % 18}\ncamera = false\n'
         f'microphone = {{mode = "tone", level_db = {-30 - n % 18}, beep = false}}'
         for n in range(30)
     ]
-    lines.append(
+    return rehearse(
+        directory,
+        "\n".join([*lines, one]),
+        template="audio_only",
+        seconds=seconds,
+        audio={"levelling": False},
+    )
+
+
+def test_a_newcomers_first_20_ms_are_heard_in_a_crowd_too(tmp_path):
+    """One who was never decoded begins at 5 s, louder than all."""
+    done = among_thirty(
         '[[participants]]\nuser_id = "new"\ncolour = 9\ncamera = false\n'
         'microphone = {mode = "silent", level_db = -18, beep = false}\n'
         '[[events]]\nat_s = 5.0\nuser_id = "new"\ndo = "voice"\n'
-        'microphone = {mode = "tone", level_db = -18, beep = false}\n'
-    )
-
-    done = rehearse(
-        tmp_path, "\n".join(lines), template="audio_only", seconds=8, audio={"levelling": False}
+        'microphone = {mode = "tone", level_db = -18, beep = false}\n',
+        8,
+        tmp_path,
     )
 
     pcm = hearing.mono(done.recording.sound())
@@ -135,25 +145,13 @@ def test_a_newcomers_first_20_ms_are_heard_in_a_crowd_too(tmp_path):
 
 
 def test_who_sends_next_to_nothing_between_words_is_heard_from_the_first_20_ms_on(tmp_path):
-    """Thirty talk at -30 dBFS and less; one beeps once a second and leaves out what is between."""
-    lines = ["loop_s = 1"]
-    lines += [
-        f'[[participants]]\nuser_id = "user-{n}"\ncolour = {10 + n % 18}\ncamera = false\n'
-        f'microphone = {{mode = "tone", level_db = {-30 - n % 18}, beep = false}}'
-        for n in range(30)
-    ]
-    lines.append(
-        '[[participants]]\nuser_id = "ada"\ncolour = 9\ncamera = false\ndtx = true\n'
-        'microphone = {mode = "beep", level_db = -18}\n'
-    )
+    """One beeps once a second, louder than all, and leaves out what is between."""
     seconds = 10
-
-    done = rehearse(
+    done = among_thirty(
+        '[[participants]]\nuser_id = "ada"\ncolour = 9\ncamera = false\ndtx = true\n'
+        'microphone = {mode = "beep", level_db = -18}\n',
+        seconds,
         tmp_path,
-        "\n".join(lines),
-        template="audio_only",
-        seconds=seconds,
-        audio={"levelling": False},
     )
 
     beeps_s = hearing.beep_onsets(hearing.mono(done.recording.sound()), tone_hz(9))

@@ -120,6 +120,13 @@ def rms_db(pcm: Floats) -> float:
     return float(decibels(np.sqrt(np.mean(np.square(pcm)))))
 
 
+def rms_levels_db(pcm: NDArray[np.floating], *, window_ms: int) -> Floats:
+    """`rms_db` of each window."""
+    length = window_ms * RATE_HZ // 1000
+    windows = pcm[: len(pcm) // length * length].reshape(-1, length)
+    return decibels(np.sqrt(np.mean(np.square(windows, dtype=np.float64), axis=1)))
+
+
 def true_peak_db(pcm: NDArray[np.float32]) -> float:
     """Highest true peak of (samples,) or (samples, channels), dBTP: four times oversampled.
 

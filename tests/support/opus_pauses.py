@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.core.audio.gapless import DTX_BYTES
 from worker.core.timing import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 from worker.media.opus import libopus
 
@@ -13,7 +14,6 @@ APPLICATION_VOIP = 2048
 SET_BITRATE, SET_INBAND_FEC, SET_PACKET_LOSS, SET_DTX = 4002, 4012, 4014, 4016
 """From opus_defines.h."""
 MOST_BYTES = 1500
-PAUSE_BYTES = 2
 
 
 def packets_with_pauses(
@@ -46,7 +46,7 @@ def packets_with_pauses(
             encoder, ctypes.c_void_p(block.ctypes.data), BLOCK_SAMPLES, buffer, MOST_BYTES
         )
         assert size > 0
-        is_empty = size <= PAUSE_BYTES
+        is_empty = size <= DTX_BYTES
         if not (is_empty and was_empty):
             yield at, buffer.raw[:size]
         was_empty = is_empty

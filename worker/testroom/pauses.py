@@ -6,9 +6,9 @@ opens the pause; every 400 ms one with content renews it.
 
 from dataclasses import dataclass
 
+from worker.core.audio.claim import SILENT_DBOV
 from worker.testroom.loop_cache import LoopUnit
 
-SILENT_DBOV = -127
 HANGOVER_UNITS = 10
 PAUSE_UNITS = 20
 _FRAME_COUNT_BITS = 0x03
