@@ -4,11 +4,12 @@ import asyncio
 import subprocess
 import sys
 import threading
-from functools import partial
+import time
 
 import pytest
 
-from worker.engine.decoders import STUCK_LOOKS, DecoderThread, DecoderThreads
+from worker.core.timing import NS_PER_S
+from worker.engine.decoders import REPORT_NS, STUCK_LOOKS, DecoderThread, DecoderThreads
 
 
 class Desk:
@@ -25,9 +26,20 @@ class Desk:
         self.thread.submit(
             work,
             cost_ns=cost_ns,
-            done=partial(self._done, name),
+            done=lambda _: self._tell(self.done, name),
+            failed=lambda _: self._tell(self.failed, name),
             given_up=lambda: self.given_up.append(name),
         )
+
+    async def begins(self, name: str, work) -> None:
+        loop, began = asyncio.get_running_loop(), asyncio.Event()
+
+        def begin() -> None:
+            loop.call_soon_threadsafe(began.set)
+            work()
+
+        self.submit(name, begin)
+        await began.wait()
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(5):
@@ -35,8 +47,8 @@ class Desk:
                 self._news.clear()
                 await self._news.wait()
 
-    def _done(self, name: str, outcome: asyncio.Future) -> None:
-        (self.done if outcome.exception() is None else self.failed).append(name)
+    def _tell(self, told: list[str], name: str) -> None:
+        told.append(name)
         self._news.set()
 
 
@@ -49,7 +61,7 @@ async def desk():
 
 async def test_of_those_who_wait_the_cheapest_goes_first(desk):
     gate = threading.Event()
-    desk.submit("first", gate.wait)
+    await desk.begins("first", gate.wait)
     for name, cost_ns in (("dear", 30), ("cheap", 10), ("fair", 20), ("cheap too", 10)):
         desk.submit(name, cost_ns=cost_ns)
     gate.set()
@@ -69,7 +81,7 @@ async def test_a_call_that_fails_is_told_and_the_next_one_goes_on(desk):
 async def test_a_call_that_hangs_is_given_up_and_the_others_get_a_new_thread(desk):
     gate = threading.Event()
     threads = threading.active_count()
-    desk.submit("hangs", gate.wait)
+    await desk.begins("hangs", gate.wait)
     desk.submit("waits")
     for _ in range(STUCK_LOOKS - 1):
         desk.thread.look()
@@ -89,6 +101,49 @@ async def test_a_call_that_hangs_is_given_up_and_the_others_get_a_new_thread(des
             break
         await asyncio.sleep(0.01)
     assert threading.active_count() <= threads, "its thread ended then"
+
+
+async def test_what_waits_is_done_in_a_row_and_told_together_but_nobody_waits_long(desk):
+    hops = 0
+    loop = asyncio.get_running_loop()
+    hop = loop.run_in_executor
+
+    def counted(*args):
+        nonlocal hops
+        hops += 1
+        return hop(*args)
+
+    loop.run_in_executor = counted
+    for number in range(20):
+        desk.submit(str(number))
+    await desk.until(20)
+    assert hops == 1
+
+    gate = threading.Event()
+    desk.submit("short")
+    desk.submit("long", lambda: time.sleep(2 * REPORT_NS / NS_PER_S), cost_ns=1)
+    desk.submit("longest", gate.wait, cost_ns=2)
+    await desk.until(22)
+    assert desk.done[20:] == ["short", "long"]
+    gate.set()
+    await desk.until(23)
+    assert hops == 3
+
+
+async def test_a_report_that_fails_keeps_back_no_other(desk):
+    loop = asyncio.get_running_loop()
+    broken = []
+    loop.set_exception_handler(lambda _, context: broken.append(context["exception"]))
+
+    def fail(_):
+        raise KeyError
+
+    desk.thread.submit(lambda: None, cost_ns=0, done=fail, failed=fail, given_up=fail)
+    desk.submit("fine")
+    await desk.until(1)
+
+    assert desk.done == ["fine"]
+    assert [type(error) for error in broken] == [KeyError]
 
 
 async def test_short_calls_in_a_row_are_not_one_that_hangs(desk):

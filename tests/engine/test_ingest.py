@@ -41,9 +41,11 @@ class CostlyDecoder(FakeVideoDecoder):
         self.calls = 0
         self.size = Size(64, 36)
         self.gate: threading.Event | None = None
+        self.is_at_gate = False
 
     def decode(self, frame):
         if self.gate is not None:
+            self.is_at_gate = True
             self.gate.wait()
         self.calls += 1
         self.spent_ns += self.cost_ns
@@ -296,6 +298,8 @@ async def test_a_source_whose_decoder_hangs_is_dropped_and_the_others_go_on(trac
     track.ingest.show(0)
     feed(other, range(5), lambda n: n == 0)
     other.ingest.show(0)
+    while not track.decoder.is_at_gate:
+        await asyncio.sleep(0.0005)
     for _ in range(STUCK_LOOKS):
         track.threads.look()
 

@@ -4,7 +4,6 @@ Frames wait encoded until shortly before their room time (a decoded second of 72
 megabytes, an encoded one a fifth), then go to the track's decoder thread one batch at a time.
 """
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -225,6 +224,7 @@ class VideoIngest:
                 lambda: self._decode(batch),
                 cost_ns=self._cost_ns,
                 done=self._decoded,
+                failed=self._failed,
                 given_up=lambda: self._strike(Offence.DECODER_STUCK),
             )
 
@@ -248,13 +248,12 @@ class VideoIngest:
                 break
         return decoded
 
-    def _decoded(self, outcome: asyncio.Future[_Decoded]) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._is_decoding = False
-        error = outcome.exception()
-        if error is not None:
-            self._failure = error
-            return
-        decoded = outcome.result()
+        self._failure = error
+
+    def _decoded(self, decoded: _Decoded) -> None:
+        self._is_decoding = False
         self.frames_decoded += len(decoded.pictures)
         self._cost_ns = decoded.worst_ns
         if decoded.worst_ns > HEAVY_NS:
