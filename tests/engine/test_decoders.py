@@ -4,12 +4,10 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
-from worker.core.timing import NS_PER_S
-from worker.engine.decoders import REPORT_NS, STUCK_LOOKS, DecoderThread, DecoderThreads
+from worker.engine.decoders import STUCK_LOOKS, DecoderThread, DecoderThreads
 
 
 class Desk:
@@ -103,7 +101,7 @@ async def test_a_call_that_hangs_is_given_up_and_the_others_get_a_new_thread(des
     assert threading.active_count() <= threads, "its thread ended then"
 
 
-async def test_what_waits_is_done_in_a_row_and_told_together_but_nobody_waits_long(desk):
+async def test_what_waits_is_done_in_a_row_and_told_together(desk):
     hops = 0
     loop = asyncio.get_running_loop()
     hop = loop.run_in_executor
@@ -117,17 +115,21 @@ async def test_what_waits_is_done_in_a_row_and_told_together_but_nobody_waits_lo
     for number in range(20):
         desk.submit(str(number))
     await desk.until(20)
+
     assert hops == 1
 
+
+async def test_what_is_done_is_told_while_another_call_goes_on(desk):
     gate = threading.Event()
     desk.submit("short")
-    desk.submit("long", lambda: time.sleep(2 * REPORT_NS / NS_PER_S), cost_ns=1)
-    desk.submit("longest", gate.wait, cost_ns=2)
-    await desk.until(22)
-    assert desk.done[20:] == ["short", "long"]
+    desk.submit("long", gate.wait, cost_ns=1)
+    await desk.until(1)
+    assert desk.done == ["short"]
+
+    desk.submit("new")
     gate.set()
-    await desk.until(23)
-    assert hops == 3
+    await desk.until(3)
+    assert desk.done == ["short", "long", "new"]
 
 
 async def test_a_report_that_fails_keeps_back_no_other(desk):

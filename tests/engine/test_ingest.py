@@ -41,11 +41,11 @@ class CostlyDecoder(FakeVideoDecoder):
         self.calls = 0
         self.size = Size(64, 36)
         self.gate: threading.Event | None = None
-        self.is_at_gate = False
+        self.at_gate = threading.Event()
 
     def decode(self, frame):
         if self.gate is not None:
-            self.is_at_gate = True
+            self.at_gate.set()
             self.gate.wait()
         self.calls += 1
         self.spent_ns += self.cost_ns
@@ -298,8 +298,7 @@ async def test_a_source_whose_decoder_hangs_is_dropped_and_the_others_go_on(trac
     track.ingest.show(0)
     feed(other, range(5), lambda n: n == 0)
     other.ingest.show(0)
-    while not track.decoder.is_at_gate:
-        await asyncio.sleep(0.0005)
+    assert await asyncio.to_thread(track.decoder.at_gate.wait, 5)
     for _ in range(STUCK_LOOKS):
         track.threads.look()
 

@@ -1,19 +1,17 @@
 """The threads that decode video: cheap frames first, expensive sources apart, no call for ever.
 
-A thread does all that waits in a row before it reports. Reporting wakes the event loop and then
-the thread again, which costs as much as a small picture: with 25 people nearly 200 times a second.
+A thread does all that waits in a row before it reports: to wake the event loop, and then the thread
+again, costs as much as a small picture, and with 25 people came nearly 200 times a second.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
 from typing import Generic, TypeVar
 
-from worker.core.timing import NS_PER_MS
 from worker.engine.daemon import DaemonThread
 
 log = logging.getLogger(__name__)
@@ -25,8 +23,8 @@ STUCK_LOOKS = 50
 
 Looks are counted, not time: in a process that was stopped for a while nothing is stuck."""
 
-REPORT_NS = 20 * NS_PER_MS
-"""After so long, and the call that is running then, a thread reports what it has."""
+REPORT_S = 0.02
+"""What is done is looked for so often while a thread goes on: no call keeps back another's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,10 +46,10 @@ class _Call(Generic[T]):
 
 @dataclass(slots=True, eq=False)
 class _Shift:
-    """Calls that a thread does in a row."""
+    """Calls that a thread does in a row, but for those that were reported."""
 
     taken: list[_Call[object]] = field(default_factory=list)
-    """The last one is running, until the thread reports."""
+    """The last one is running, until the thread is through."""
 
 
 class DecoderThread:
@@ -67,6 +65,7 @@ class DecoderThread:
         """Of what waits and of the shift; never held for long."""
         self._waiting: list[_Call[object]] = []
         self._shift: _Shift | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._looked_at: _Call[object] | None = None
         self._looks = 0
 
@@ -106,22 +105,22 @@ class DecoderThread:
         """End the thread with the call it has, without waiting for it."""
         with self._lock:
             self._waiting.clear()
+        self._rest()
         self._thread.shutdown()
 
     def _begin(self) -> None:
         if self._shift is not None or not self._waiting:
             return
         shift = self._shift = _Shift()
-        ended = asyncio.get_running_loop().run_in_executor(self._thread, self._work, shift)
+        loop = asyncio.get_running_loop()
+        ended = loop.run_in_executor(self._thread, self._work, shift)
         ended.add_done_callback(partial(self._ended, shift))
+        self._timer = loop.call_later(REPORT_S, self._look_in)
 
     def _work(self, shift: _Shift) -> None:
         """On the thread."""
-        until_ns = time.monotonic_ns() + REPORT_NS
         while (call := self._take(shift)) is not None:
             call.run()
-            if time.monotonic_ns() >= until_ns:
-                break
 
     def _take(self, shift: _Shift) -> _Call[object] | None:
         """On the thread: what is to be done next; nothing once the shift was given up."""
@@ -133,22 +132,42 @@ class DecoderThread:
             shift.taken.append(call)
             return call
 
+    def _look_in(self) -> None:
+        if self._shift is not None:
+            _report(self._done(self._shift))
+            self._timer = asyncio.get_running_loop().call_later(REPORT_S, self._look_in)
+
+    def _done(self, shift: _Shift) -> Sequence[_Call[object]]:
+        """All but the one that is running; each is told once."""
+        with self._lock:
+            done, shift.taken = shift.taken[:-1], shift.taken[-1:]
+        return done
+
     def _ended(self, shift: _Shift, outcome: asyncio.Future[None]) -> None:
         if outcome.cancelled() or shift is not self._shift:
             return
-        self._shift = None
-        self._begin()
+        self._leave()
         _report(shift.taken)
 
     def _give_up(self, shift: _Shift, stuck: _Call[object]) -> None:
         log.error("decoder stuck, its thread is replaced", extra={"decoder": self._name})
-        with self._lock:
-            self._shift = None
+        done = self._done(shift)
         self._thread.shutdown()
         self._thread = DaemonThread(self._name)
-        self._begin()
-        _report(shift.taken[:-1])
+        self._leave()
+        _report(done)
         stuck.given_up()
+
+    def _leave(self) -> None:
+        """The shift is over; the next one begins if something waits."""
+        self._rest()
+        with self._lock:
+            self._shift = None
+        self._begin()
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _report(ended: Sequence[_Call[object]]) -> None:
