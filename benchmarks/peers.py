@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py --quick          a few cases, one round, some six minutes
     python benchmarks/peers.py                  everything, half an hour
+    python benchmarks/peers.py --add            more rounds for the file there is
     python benchmarks/peers.py --render FILE    table and chart of a run again
 
 The worker records a served room over loopback, everything included that reception costs. The others
@@ -170,6 +171,18 @@ def measure(
     }
 
 
+def added(more: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """*document* with the rounds of *more*, of the same cases in the same order."""
+    if any(more[key] != document[key] for key in ("seconds", "paced")):
+        raise ValueError("rounds of another kind cannot be added")
+    for case, others in zip(document["cases"], more["cases"], strict=True):
+        if any(case[key] != others[key] for key in ("people", "source", "codec", "template")):
+            raise ValueError("other cases cannot be added")
+        for name in ("worker", "alone", *PEERS):
+            case[name] += others[name]
+    return document | {"machine": more["machine"], "rounds": document["rounds"] + more["rounds"]}
+
+
 def _variants(case: Case, peer: ModuleType) -> Sequence[str]:
     # One picture of the canvas's shape needs nobody to put it together.
     return peer.VARIANTS[:1] if case.people == 1 else peer.VARIANTS
@@ -204,6 +217,7 @@ def main() -> None:
         "--paced", action="store_true", help="the others work at the pace of time too"
     )
     parser.add_argument("--keep", type=Path, help="directory for streams, recordings and pictures")
+    parser.add_argument("--add", action="store_true", help="keep the rounds that are in the file")
     parser.add_argument("--output", type=Path, default=RESULTS / "peers.json")
     parser.add_argument("--render", type=Path, metavar="FILE", help="measure nothing")
     options = parser.parse_args()
@@ -217,6 +231,8 @@ def main() -> None:
         seconds = options.seconds or (6 if options.quick else 5)
         result = measure(cases, rounds, seconds, paced=options.paced, keep=options.keep)
         output = options.output
+        if options.add:
+            result = added(result, json.loads(output.read_text()))
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(result, indent=1) + "\n")
     for written in render(output):
