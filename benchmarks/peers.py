@@ -54,10 +54,7 @@ class Comparison:
         self._long = write_streams(case, seconds, directory / "long")
         self._best: dict[str, str] = {}
         self.result: dict[str, Any] = {
-            "people": case.people,
-            "source": f"{case.size.width}x{case.size.height}_{case.source_fps}",
-            "codec": case.codec,
-            "template": case.template_name,
+            **_facts(case),
             "worker": [],
             "alone": [],
             **{name: [] for name in PEERS},
@@ -171,16 +168,33 @@ def measure(
     }
 
 
+def begun(path: Path, cases: Sequence[Case], seconds: int, *, paced: bool) -> dict[str, Any]:
+    """What was measured before. Raises `ValueError` unless it was just these cases and so long."""
+    document: dict[str, Any] = json.loads(path.read_text())
+    if (document["seconds"], document["paced"]) != (seconds, paced):
+        raise ValueError("rounds of another kind cannot be added")
+    wanted = [_facts(case) for case in cases]
+    if [{key: case[key] for key in wanted[0]} for case in document["cases"]] != wanted:
+        raise ValueError("other cases cannot be added")
+    return document
+
+
 def added(more: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     """*document* with the rounds of *more*, of the same cases in the same order."""
-    if any(more[key] != document[key] for key in ("seconds", "paced")):
-        raise ValueError("rounds of another kind cannot be added")
     for case, others in zip(document["cases"], more["cases"], strict=True):
-        if any(case[key] != others[key] for key in ("people", "source", "codec", "template")):
-            raise ValueError("other cases cannot be added")
         for name in ("worker", "alone", *PEERS):
             case[name] += others[name]
     return document | {"machine": more["machine"], "rounds": document["rounds"] + more["rounds"]}
+
+
+def _facts(case: Case) -> dict[str, Any]:
+    """What tells a case from the others."""
+    return {
+        "people": case.people,
+        "source": f"{case.size.width}x{case.size.height}_{case.source_fps}",
+        "codec": case.codec,
+        "template": case.template_name,
+    }
 
 
 def _variants(case: Case, peer: ModuleType) -> Sequence[str]:
@@ -229,10 +243,11 @@ def main() -> None:
         )
         rounds = options.rounds or (1 if options.quick else 3)
         seconds = options.seconds or (6 if options.quick else 5)
-        result = measure(cases, rounds, seconds, paced=options.paced, keep=options.keep)
         output = options.output
-        if options.add:
-            result = added(result, json.loads(output.read_text()))
+        before = begun(output, cases, seconds, paced=options.paced) if options.add else None
+        result = measure(cases, rounds, seconds, paced=options.paced, keep=options.keep)
+        if before is not None:
+            result = added(result, before)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(result, indent=1) + "\n")
     for written in render(output):

@@ -36,6 +36,8 @@ class _Call(Generic[T]):
     given_up: Callable[[], None]
     report: Callable[[], None] = lambda: None
     """Tells the outcome."""
+    looks: int = 0
+    """How often it was found running."""
 
     def run(self) -> None:
         try:
@@ -66,8 +68,6 @@ class DecoderThread:
         self._waiting: list[_Call[object]] = []
         self._shift: _Shift | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._looked_at: _Call[object] | None = None
-        self._looks = 0
 
     def submit(
         self,
@@ -92,13 +92,11 @@ class DecoderThread:
     def look(self) -> None:
         """Notice a call that does not come back; to be called every tenth of a second."""
         shift = self._shift
-        running = shift.taken[-1] if shift is not None and shift.taken else None
-        if running is not self._looked_at:
-            self._looked_at, self._looks = running, 0
-        if shift is None or running is None:
+        if shift is None or not shift.taken:
             return
-        self._looks += 1
-        if self._looks >= STUCK_LOOKS:
+        running = shift.taken[-1]
+        running.looks += 1
+        if running.looks >= STUCK_LOOKS:
             self._give_up(shift, running)
 
     def shutdown(self) -> None:
