@@ -88,6 +88,7 @@ def play(people: int, seconds: float, *, levels: bool, mixing: bool) -> float:
             encoder=kit.audio_encoder(),
             audio=AudioSpec(),
             deliver=_drop,
+            rest=room.rest_sound,
         )
         lane.end_sample = round(seconds * SAMPLE_RATE_HZ)
         async with asyncio.TaskGroup() as group:

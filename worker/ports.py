@@ -142,6 +142,8 @@ class TrackStatistics:
     """Counters of one track since it was published."""
 
     packets_received: int = 0
+    packets_unopened: int = 0
+    """Received, but silence that nobody would have heard."""
     packets_lost: int = 0
     """Never arrived, not even by retransmission."""
     packets_recovered: int = 0
@@ -178,6 +180,14 @@ class Room(Protocol):
         Complete each time, called when it changes, also from within `on_event`. Every other
         video may be paused at its source; one that is wanted anew begins with a keyframe. A room
         that can't pause ignores it.
+        """
+        ...
+
+    def rest_sound(self, resting: frozenset[TrackId]) -> None:
+        """Say which microphones are not decoded: of those, silence need not be delivered.
+
+        Complete each time, called when it changes. What is told as silence (RFC 6464) comes a few
+        times a second then, and the last half second of it before the first packet that is not.
         """
         ...
 

@@ -42,6 +42,7 @@ class FakeRoom:
         self._connects = connects
         self.keyframe_requests: list[TrackId] = []
         self.wanted_videos: list[Mapping[TrackId, Size]] = []
+        self.resting: list[frozenset[TrackId]] = []
         self.was_left = False
         self.wants_delay_ns = 0
         self.patience_ns = (0, 0)
@@ -67,6 +68,9 @@ class FakeRoom:
 
     def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
         self.wanted_videos.append(dict(wanted))
+
+    def rest_sound(self, resting: frozenset[TrackId]) -> None:
+        self.resting.append(resting)
 
     def wanted_delay_ns(self) -> int:
         return self.wants_delay_ns

@@ -162,6 +162,7 @@ class Job:
             encoder=kit.audio_encoder(),
             audio=spec.audio,
             deliver=self.delivery.send if template is not None else self._send_sound,
+            rest=room.rest_sound,
         )
         if template is not None and self._director is not None:
             self.video = VideoLane(

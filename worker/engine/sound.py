@@ -43,7 +43,9 @@ class SoundLane:
         encoder: AudioEncoder,
         audio: AudioSpec,
         deliver: Callable[[Sequence[EncodedPacket]], Awaitable[None]],
+        rest: Callable[[frozenset[TrackId]], None],
     ) -> None:
+        """*rest* is told, whenever it changes, which of *tracks* are not decoded."""
         self._clock = clock
         self._tracks = tracks
         self._encoder = encoder
@@ -52,7 +54,9 @@ class SoundLane:
         self._shortlist = Shortlist(audio.speakers)
         self._thread = ThreadPoolExecutor(1, "sound")
         self._turns = TurnLog()
+        self._rest = rest
         self._chosen: set[TrackId] = set()
+        self._resting: frozenset[TrackId] = frozenset()
         self.end_sample: int | None = None
         self.encoded_samples = 0
 
@@ -132,6 +136,10 @@ class SoundLane:
             if track_id in self._chosen:
                 resting.append(ingest)
         self._chosen = chosen
+        not_chosen = frozenset(self._tracks) - chosen
+        if not_chosen != self._resting:
+            self._resting = not_chosen
+            self._rest(not_chosen)
         return batch, resting
 
     def _mix(

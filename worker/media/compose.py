@@ -19,6 +19,7 @@ from worker.errors import InternalError
 from worker.media.canvas import CanvasPool, PooledCanvas
 from worker.media.colour import BLACK_YUV
 from worker.media.frames import FramePicture
+from worker.media.gather import avoid_slow_gathers
 from worker.media.images import ImageLibrary
 from worker.media.labels import LabelPainter
 from worker.media.scale import Patch, TileScaler
@@ -47,6 +48,7 @@ class TileCompositor:
         self, canvas: Size, images: ImageLibrary, *, canvases: int = DEFAULT_CANVASES
     ) -> None:
         """At most *canvases* pictures may be out at a time, the last one composed included."""
+        avoid_slow_gathers()
         self._pool = CanvasPool(canvas, canvases)
         self._images = images
         self._labels = LabelPainter()

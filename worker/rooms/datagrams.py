@@ -6,7 +6,7 @@ costs more than a look at a few bytes comes after a check of the sender and of a
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from aioice.ice import StunProtocol
 from worker.core.budget import Budget
 from worker.core.timing import NS_PER_S
 from worker.rooms.private import SRTP_REPLAYED, IceInternals, InboundSrtp, feed_stun
+from worker.rooms.receive.doze import Gate
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,8 @@ class DatagramPath:
         self.counters = PathCounters()
         self.last_media_ns: int | None = None
         """Arrival of the newest authentic packet."""
+        self.gates: Mapping[bytes, Gate] = {}
+        """By SSRC: who says which RTP datagrams are decrypted, and when."""
         self._ice = ice
         self._clock_ns = clock_ns
         self._on_rtp = on_rtp
@@ -198,6 +201,16 @@ class DatagramPath:
         if ssrc not in self._ssrcs and not self._has_room(srtp, arrival_ns):
             self.counters.over_limit += 1
             return
+        gate = None if is_rtcp else self.gates.get(ssrc)
+        if gate is None:
+            self._unseal(srtp, datagram, ssrc, arrival_ns, is_rtcp=is_rtcp)
+            return
+        for sealed, came_ns in gate(datagram, arrival_ns):
+            self._unseal(srtp, sealed, ssrc, came_ns, is_rtcp=False)
+
+    def _unseal(
+        self, srtp: InboundSrtp, datagram: bytes, ssrc: bytes, arrival_ns: int, *, is_rtcp: bool
+    ) -> None:
         packet = srtp.rtcp(datagram) if is_rtcp else srtp.rtp(datagram)
         if packet is None:
             self._count_refusal(srtp)

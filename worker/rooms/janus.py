@@ -159,6 +159,7 @@ class JanusRoom(Receiving):
             clock_ns=self._clock_ns,
             statistics=self._statistics,
             patience=self._patience,
+            resting=self._resting,
             room_pass=lambda: JanusPass(self._entry.room, self._entry.pin, self._private_id),
             reader=self._reader,
         )

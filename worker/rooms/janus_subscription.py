@@ -23,6 +23,7 @@ from worker.rooms.janus_link import JanusLink, RequestFailed
 from worker.rooms.janus_plan import JanusPlan, StreamKey
 from worker.rooms.janus_roster import LiveStream
 from worker.rooms.reader import DatagramReader
+from worker.rooms.receive.doze import Resting
 from worker.rooms.receive.patience import Patience
 from worker.rooms.sdp import BadSdp
 from worker.rooms.session import MediaSession
@@ -63,6 +64,7 @@ class JanusSubscription:
         clock_ns: Callable[[], int],
         statistics: MutableMapping[TrackId, TrackStatistics],
         patience: Patience,
+        resting: Resting,
         room_pass: Callable[[], JanusPass],
         reader: DatagramReader | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class JanusSubscription:
         self._clock_ns = clock_ns
         self._statistics = statistics
         self._patience = patience
+        self._resting = resting
         self._reader = reader
         self._room_pass = room_pass
         self._plan = JanusPlan()
@@ -163,6 +166,7 @@ class JanusSubscription:
                 on_sender_report=self._deliver_report,
                 statistics=self._statistics,
                 patience=self._patience,
+                resting=self._resting,
                 reader=self._reader,
             )
         )

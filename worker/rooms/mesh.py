@@ -123,6 +123,7 @@ class MeshRoom(Receiving):
             clock_ns=self._clock_ns,
             statistics=self._statistics,
             patience=self._patience,
+            resting=self._resting,
             wanted=self._wanted,
             reader=self._reader,
         )

@@ -9,7 +9,7 @@ replaced by a new one.
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from aiortc import (
@@ -37,6 +37,7 @@ from worker.rooms.negotiation import (
     received_media,
 )
 from worker.rooms.reader import DatagramReader
+from worker.rooms.receive.doze import Gate
 from worker.rooms.sdp import BadSdp, Description, TransportDescription, read_description
 from worker.rooms.sdp_text import LocalTransport, TextSection, write_description
 
@@ -131,6 +132,15 @@ class Peer:
     @property
     def state(self) -> PeerState:
         return self._state
+
+    @property
+    def gates(self) -> Mapping[bytes, Gate]:
+        """By SSRC, as bytes: who says which RTP datagrams are decrypted, and when."""
+        return self._path.gates
+
+    @gates.setter
+    def gates(self, gates: Mapping[bytes, Gate]) -> None:
+        self._path.gates = gates
 
     @property
     def counters(self) -> PathCounters:

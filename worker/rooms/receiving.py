@@ -8,6 +8,7 @@ from typing import Protocol
 from worker.core.identity import TrackId
 from worker.ports import TrackStatistics
 from worker.rooms.reader import CALM_INTERVAL_S, READ_INTERVAL_S, DatagramReader
+from worker.rooms.receive.doze import Resting
 from worker.rooms.receive.patience import Patience
 from worker.rooms.track_statistics import RoomStatistics
 
@@ -34,6 +35,7 @@ class Receiving:
         self._clock_ns = clock_ns
         self._statistics = RoomStatistics()
         self._patience = Patience()
+        self._resting = Resting()
         self._reader: DatagramReader | None = None
 
     def wanted_delay_ns(self) -> int:
@@ -43,6 +45,10 @@ class Receiving:
     def set_patience(self, *, video_ns: int, audio_ns: int) -> None:
         """Missing packets of all publishers are waited for this long."""
         self._patience.set_limits(video_ns=video_ns, audio_ns=audio_ns)
+
+    def rest_sound(self, resting: frozenset[TrackId]) -> None:
+        """Silence of these microphones stays undecrypted; see `ports.Room`."""
+        self._resting.tracks = resting
 
     def datagrams_dropped(self) -> int:
         """Datagrams of all connections that the kernel dropped for want of room."""

@@ -13,6 +13,7 @@ from worker.rooms.media import NegotiatedMedia
 from worker.rooms.mesh_messages import Offer
 from worker.rooms.peer import CONNECT_TIMEOUT_S, Peer, PeerState
 from worker.rooms.reader import DatagramReader
+from worker.rooms.receive.doze import Resting
 from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.receiver import PeerReceiver
 
@@ -35,6 +36,7 @@ class MediaSession:
         on_sender_report: Callable[["MediaSession", SenderReport], None],
         statistics: MutableMapping[TrackId, TrackStatistics],
         patience: Patience,
+        resting: Resting,
         reader: DatagramReader | None = None,
     ) -> None:
         """*on_connected* returns the first epoch this session may use."""
@@ -52,6 +54,7 @@ class MediaSession:
         self._on_sender_report = on_sender_report
         self._statistics = statistics
         self._patience = patience
+        self._resting = resting
         self._offers: asyncio.Queue[Offer | None] = asyncio.Queue(MAX_WAITING_OFFERS)
         self._ended_epoch = 0
         self._unanswered = 0
@@ -170,8 +173,10 @@ class MediaSession:
             statistics=self._statistics,
             first_epoch=self._on_connected(self),
             patience=self._patience,
+            resting=self._resting,
         )
         self._receiver.set_tracks(self.tracks, self.connected_ns)
         self._receiver.expect_change(self._unanswered > 0)
+        self._peer.gates = self._receiver.gates
         self._peer.on_rtp = self._receiver.on_rtp
         self._peer.on_rtcp = self._receiver.on_rtcp

@@ -29,6 +29,7 @@ from worker.rooms.mesh_messages import (
 )
 from worker.rooms.peer import CONNECT_TIMEOUT_S
 from worker.rooms.reader import DatagramReader
+from worker.rooms.receive.doze import Resting
 from worker.rooms.receive.patience import Patience
 from worker.rooms.sdp import BadSdp
 from worker.rooms.session import MediaSession
@@ -62,6 +63,7 @@ class Subscription:
         clock_ns: Callable[[], int],
         statistics: MutableMapping[TrackId, TrackStatistics],
         patience: Patience,
+        resting: Resting,
         wanted: Mapping[TrackId, Size] | None = None,
         reader: DatagramReader | None = None,
     ) -> None:
@@ -76,6 +78,7 @@ class Subscription:
         self._clock_ns = clock_ns
         self._statistics = statistics
         self._patience = patience
+        self._resting = resting
         self._reader = reader
         self._tracks: dict[TrackId, tuple[Track, bool]] = {}
         self._has_tracks = asyncio.Event()
@@ -250,6 +253,7 @@ class Subscription:
                 on_sender_report=self._deliver_report,
                 statistics=self._statistics,
                 patience=self._patience,
+                resting=self._resting,
                 reader=self._reader,
             )
             try:

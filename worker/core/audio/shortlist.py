@@ -18,7 +18,8 @@ BLIND_PLACES = 16
 """For tracks whose senders do not tell levels; when there are more they take turns."""
 TRACKS_EACH = 4
 """Of one participant; the loudest ones."""
-FLOOR = power_of(-75.0)
+FLOOR_DBOV = -75
+FLOOR = power_of(FLOOR_DBOV)
 """Below this nobody is heard: K-weighting and two channels add 7 dB at most to what is told."""
 LISTED_BONUS = power_of(3.0)
 """A newcomer must be louder by this than the one whose place it takes."""

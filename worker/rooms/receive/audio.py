@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from worker.core.identity import Codec, TrackId
 from worker.ports import EncodedFrame, TrackStatistics
+from worker.rooms.receive.doze import Doze
 from worker.rooms.receive.source import Source
 from worker.rooms.receive.timeline import Timeline
-from worker.rooms.rtp.packet import BadPacket, RtpPacket, header_extension
+from worker.rooms.rtp.packet import BadPacket, RtpPacket, audio_level_dbov
 from worker.rooms.rtp.red import split_red
 
 REMEMBERED_FRAMES = 256
@@ -27,17 +28,19 @@ class AudioStream:
         timeline: Timeline,
         red: Mapping[int, int],
         level_extension: int | None,
+        doze: Doze | None,
         statistics: TrackStatistics,
         on_frame: Callable[[EncodedFrame], None],
     ) -> None:
         """*red* maps payload types of redundant packets to those of their blocks; the caller may
-        change it when it negotiates anew.
+        change it when it negotiates anew. *doze* tells what never came here because it is silence.
         """
         self.source = source
         self.timeline = timeline
         self._track_id = track_id
         self._red = red
         self._level_extension = level_extension
+        self._doze = doze
         self._statistics = statistics
         self._on_frame = on_frame
         self._delivered: dict[tuple[int, int], None] = {}
@@ -47,6 +50,8 @@ class AudioStream:
         self, packet: RtpPacket, codec: Codec | None, arrival_ns: int, *, is_retransmission: bool
     ) -> None:
         """Take one packet; of an unknown codec it is only counted."""
+        if self._doze is not None and (passed := self._doze.passed()):
+            self.source.pass_over(passed)
         admitted = self.source.admit(packet, arrival_ns, is_retransmission=is_retransmission)
         if admitted is None:
             return
@@ -57,7 +62,11 @@ class AudioStream:
         if timestamp is None:
             self._statistics.packets_discarded += 1
             return
-        level = self._level(packet)
+        level = (
+            None
+            if self._level_extension is None
+            else audio_level_dbov(packet, self._level_extension)
+        )
         if not self._red:
             self._deliver(packet.payload, codec, timestamp, arrival_ns, level)
             return
@@ -116,10 +125,3 @@ class AudioStream:
                 level_dbov=level_dbov,
             )
         )
-
-    def _level(self, packet: RtpPacket) -> int | None:
-        if self._level_extension is None:
-            return None
-        value = header_extension(packet, self._level_extension)
-        # RFC 6464 section 3: seven bits of -dBov below the voice activity flag.
-        return -(value[0] & 0x7F) if value else None

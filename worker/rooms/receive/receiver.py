@@ -13,6 +13,7 @@ from worker.core.timing import NS_PER_S
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.media import TRANSPORT_CC, TRANSPORT_CC_URI, NegotiatedMedia
 from worker.rooms.receive.demultiplex import Demultiplexer
+from worker.rooms.receive.doze import Dozes, Gate, Resting
 from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.track import TrackReceiver
 from worker.rooms.receive.transport_feedback import TransportFeedback
@@ -60,10 +61,11 @@ class PeerReceiver:
         statistics: MutableMapping[TrackId, TrackStatistics],
         first_epoch: int = 0,
         patience: Patience | None = None,
+        resting: Resting | None = None,
     ) -> None:
         """*ssrc* names us in RTCP. *statistics* is shared with the connections of the same
         tracks before and after this one; *first_epoch* must be above all of the former's.
-        *patience* is the room's.
+        *patience* and *resting* are the room's.
         """
         self.counters = ReceiverCounters()
         self.last_rtp_ns: int | None = None
@@ -76,8 +78,11 @@ class PeerReceiver:
         self._transport_feedback = TransportFeedback(ssrc)
         self._transport_id: int | None = None
         """Header extension of transport-wide numbers; None when feedback on them is not agreed."""
+        self._noted_ns = 0
+        """Arrival of the newest packet whose transport-wide number was noted."""
         self._latest_ssrc = 0
         self._demultiplexer = Demultiplexer()
+        self._dozes = Dozes(resting or Resting(), self._note_transport_number)
         self._tracks: dict[TrackId, TrackReceiver] = {}
         self._next_report_ns = 0
         self.is_idle = False
@@ -88,6 +93,11 @@ class PeerReceiver:
     def next_epoch(self) -> int:
         """Above every epoch this connection has delivered; for its successor."""
         return max((track.next_epoch for track in self._tracks.values()), default=self._next_epoch)
+
+    @property
+    def gates(self) -> Mapping[bytes, Gate]:
+        """By SSRC, as bytes: what datagrams may pass before `on_rtp` takes them; changes."""
+        return self._dozes.gates
 
     def set_tracks(self, media: Mapping[TrackId, NegotiatedMedia], now_ns: int) -> None:
         """Take what was negotiated; tracks that stay go on, at most 64 are kept."""
@@ -101,6 +111,7 @@ class PeerReceiver:
                     entry,
                     first_epoch=self._next_epoch,
                     patience=self._patience,
+                    dozes=self._dozes,
                     statistics=self._statistics.setdefault(track_id, TrackStatistics()),
                     on_frame=self._on_frame,
                     on_sender_report=self._on_sender_report,
@@ -109,6 +120,8 @@ class PeerReceiver:
             else:
                 track.update(entry, now_ns)
             tracks[track_id] = track
+        for track_id in self._tracks.keys() - tracks.keys():
+            self._tracks[track_id].close()
         self._tracks = tracks
         self.is_idle = False
         self._transport_id = next(
@@ -132,8 +145,7 @@ class PeerReceiver:
         """Take one plain RTP packet; malformed ones are counted."""
         try:
             packet = parse_rtp(data)
-            if self._transport_id is not None:
-                self._note_transport_number(packet, self._transport_id, arrival_ns)
+            self._note_transport_number(packet, arrival_ns)
             track_id = self._demultiplexer.route(packet, arrival_ns)
             if track_id is None:
                 self.counters.unknown += 1
@@ -201,8 +213,12 @@ class PeerReceiver:
         track = self._tracks.get(track_id)
         return track.last_packet_ns if track is not None else None
 
-    def _note_transport_number(self, packet: RtpPacket, extension_id: int, arrival_ns: int) -> None:
-        value = header_extension(packet, extension_id)
+    def _note_transport_number(self, packet: RtpPacket, arrival_ns: int) -> None:
+        # What is older was kept for a while, and noted when it came.
+        if self._transport_id is None or arrival_ns < self._noted_ns:
+            return
+        self._noted_ns = arrival_ns
+        value = header_extension(packet, self._transport_id)
         if value is not None and len(value) == 2:
             self._latest_ssrc = packet.ssrc
             self._transport_feedback.note(value[0] << 8 | value[1], arrival_ns)

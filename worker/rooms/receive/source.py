@@ -96,6 +96,15 @@ class Source:
             self._measure_jitter(packet.timestamp, arrival_ns)
         return sequence, True
 
+    def pass_over(self, count: int) -> None:
+        """As many packets after the newest came and were of no use; they were never opened."""
+        numbers = self.numbers
+        for _ in range(count):
+            numbers.accept(numbers.newest + 1)
+        self._received += count
+        self._statistics.packets_received += count
+        self._statistics.packets_unopened += count
+
     def give_up_before(self, sequence: int) -> None:
         """Wait no longer for packets older than *sequence*; they count as lost."""
         self._statistics.packets_lost += self.missing.forget_before(sequence)

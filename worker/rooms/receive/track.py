@@ -7,6 +7,7 @@ from worker.core.timing import NS_PER_S
 from worker.ports import EncodedFrame, SenderReport, TrackStatistics
 from worker.rooms.media import AUDIO_LEVEL_URI, ORIENTATION_URI, NegotiatedMedia
 from worker.rooms.receive.audio import AudioStream
+from worker.rooms.receive.doze import Doze, Dozes
 from worker.rooms.receive.keyframes import START_GRACE_NS, KeyframeRequests
 from worker.rooms.receive.patience import Patience
 from worker.rooms.receive.source import Source
@@ -34,6 +35,7 @@ class TrackReceiver:
         *,
         first_epoch: int,
         patience: Patience,
+        dozes: Dozes,
         statistics: TrackStatistics,
         on_frame: Callable[[EncodedFrame], None],
         on_sender_report: Callable[[SenderReport], None],
@@ -44,6 +46,7 @@ class TrackReceiver:
         self.statistics = statistics
         self.last_packet_ns: int | None = None
         self._patience = patience
+        self._dozes = dozes
         self._on_frame = on_frame
         self._on_sender_report = on_sender_report
         self._stream: AudioStream | VideoStream | None = None
@@ -73,6 +76,11 @@ class TrackReceiver:
         }
         if self._stream is None and media.kind is Kind.VIDEO and media.is_active:
             self._keyframes.need(now_ns + START_GRACE_NS)
+
+    def close(self) -> None:
+        """Nothing of the track is received any more."""
+        if self._stream is not None:
+            self._dozes.end(self._stream.source.ssrc)
 
     @property
     def ssrc(self) -> int | None:
@@ -193,6 +201,7 @@ class TrackReceiver:
     def _retire(self, now_ns: int) -> None:
         assert self._stream is not None
         self._next_epoch = self.next_epoch
+        self._dozes.end(self._stream.source.ssrc)
         self._retired[self._stream.source.ssrc] = now_ns
         while len(self._retired) > MAX_RETIRED:
             del self._retired[next(iter(self._retired))]
@@ -214,12 +223,14 @@ class TrackReceiver:
         )
         timeline = Timeline(epoch=epoch, clock_hz=clock_hz)
         if self.kind is Kind.AUDIO:
+            level_extension = self._media.extensions.get(AUDIO_LEVEL_URI)
             self._stream = AudioStream(
                 source,
                 track_id=self.track_id,
                 timeline=timeline,
                 red=self._red,
-                level_extension=self._media.extensions.get(AUDIO_LEVEL_URI),
+                level_extension=level_extension,
+                doze=self._doze(packet.ssrc, level_extension),
                 statistics=self.statistics,
                 on_frame=self._on_frame,
             )
@@ -236,6 +247,11 @@ class TrackReceiver:
                 now_ns=now_ns,
             )
         return self._stream
+
+    def _doze(self, ssrc: int, level_extension: int | None) -> Doze | None:
+        if level_extension is None:
+            return None
+        return self._dozes.begin(self.track_id, ssrc, level_extension)
 
     def _hand_on_report(self, report: SenderReportPacket, arrival_ns: int) -> bool:
         """False when nothing has been delivered yet that it could be tied to."""

@@ -101,6 +101,13 @@ def header_extension(packet: RtpPacket, extension_id: int) -> bytes | None:
     return None
 
 
+def audio_level_dbov(packet: RtpPacket, extension_id: int) -> int | None:
+    """What the sender says of the level, 0 to -127 dBov (RFC 6464, 3); None when it does not."""
+    value = header_extension(packet, extension_id)
+    # Seven bits of -dBov below the voice activity flag.
+    return -(value[0] & 0x7F) if value else None
+
+
 def build_rtp(
     *,
     payload_type: int,
