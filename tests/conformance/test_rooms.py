@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,10 @@ def open_dialect(
 Opener = Callable[[], AbstractAsyncContextManager[Dialect]]
 
 
+def is_loud(frame: EncodedFrame) -> bool:
+    return frame.level_dbov is not None and frame.level_dbov > -75
+
+
 async def test_an_empty_room_is_joined_and_known_to_be_empty(open_dialect: Opener) -> None:
     async with open_dialect() as dialect, dialect.attended(dialect.join("1234")) as heard:
         await heard.until(lambda: bool(heard.events))
@@ -236,6 +241,34 @@ async def test_a_video_nobody_looks_at_is_not_delivered_and_comes_back_with_a_ke
             room.want_video({camera.track_id: Size(320, 180)})
             await heard.until(lambda: len(heard.frames_of(camera.track_id)) > paused + 5)
             assert heard.frames_of(camera.track_id)[paused].keyframe
+
+
+async def test_silence_of_a_resting_microphone_is_not_opened_and_the_first_word_is_whole(
+    open_dialect: Opener,
+) -> None:
+    word = (
+        '[[events]]\nat_s = 4\nuser_id = "ann"\ndo = "voice"\n'
+        'microphone = {mode = "tone", level_db = -20}\n'
+    )
+    quiet = 'camera = false\nmicrophone = {mode = "silent", beep = false}\n'
+    async with open_dialect() as dialect, dialect.cast(ANN + quiet + word):
+        room = dialect.join("1234")
+        async with dialect.attended(room) as heard:
+            await heard.until(lambda: bool(heard.frames))
+            (microphone,) = heard.tracks()
+            room.rest_sound(frozenset({microphone.track_id}))
+            await heard.until(lambda: any(map(is_loud, heard.frames)))
+            count = len(heard.frames)
+            await heard.until(lambda: len(heard.frames) > count + 60)
+        statistics = room.statistics()[microphone.track_id]
+    first = next(filter(is_loud, heard.frames))
+    whole = [f for f in heard.frames if f.rtp_timestamp >= first.rtp_timestamp - 20 * 960]
+    steps = [b.rtp_timestamp - a.rtp_timestamp for a, b in pairwise(whole)]
+    assert (len(whole) > 80, set(steps)) == (True, {960})
+    assert first.arrival_ns - whole[0].arrival_ns > 300_000_000
+    assert statistics.packets_unopened > 50
+    assert statistics.packets_received == statistics.packets_unopened + len(heard.frames)
+    assert statistics.packets_lost == 0
 
 
 async def test_a_keyframe_comes_when_it_is_asked_for(open_dialect: Opener) -> None:

@@ -22,10 +22,11 @@ import aiohttp
 import pytest
 
 from tests.support.cheap_worker import EVENTS, Diary, diaries
-from tests.support.kill_points import ForkedPlane, Nursery, nursery, until
+from tests.support.kill_points import ForkedPlane, Nursery, nursery
 from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.receiver import Receiver, served
 from tests.support.tcp_faults import TcpLink, tcp_link
+from tests.support.waiting import until
 from worker.api.auth.tokens import Tokens
 from worker.app.keys import control_keys
 from worker.core.lifecycle import State

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
 from tests.support.browser import chromium, visit
 from tests.support.company import Witness
 from tests.support.tcp_faults import tcp_link
+from tests.support.waiting import until
 from worker.core.identity import Source, Track
 from worker.core.layout.geometry import Size
 from worker.ports import ParticipantJoined, ParticipantLeft
@@ -14,11 +14,6 @@ from worker.rooms.mesh import MeshRoom
 from worker.testroom.server import serve_room
 
 DEADLINE_S = 60
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - conditions span a browser and the room
-        await asyncio.sleep(0.01)
 
 
 def published(witness: Witness, source: Source) -> Track | None:

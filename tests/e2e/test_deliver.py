@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.storage.material import until
 from tests.support import oracle
 from tests.support.delivering import (
     AUTH_KEY,
@@ -31,6 +30,7 @@ from tests.support.receiver import Receiver, served
 from tests.support.rtmp import rtmp_server
 from tests.support.s3 import KEYS, s3_server
 from tests.support.seeing import Watch, longest_freeze_s
+from tests.support.waiting import until
 from worker.storage.journal import SUFFIX, Stage
 
 FPS = 15

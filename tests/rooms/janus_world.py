@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -284,10 +284,3 @@ async def scripted_janus() -> AsyncIterator[ScriptedJanus]:
                 await janus.close()
     finally:
         await runner.cleanup()
-
-
-async def until(condition: Callable[[], object], within_s: float = 8.0) -> None:
-    """Wait for *condition*."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - conditions span a server, peers and the room
-            await asyncio.sleep(0.01)

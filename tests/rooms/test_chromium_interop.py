@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -11,6 +11,7 @@ from playwright.async_api import Page
 
 from tests.rooms.rtp_material import AudioSender
 from tests.support.browser import chromium
+from tests.support.waiting import until
 from worker.core.identity import Codec, Kind, TrackId
 from worker.core.layout.geometry import Size
 from worker.media.decode import NativeVideoDecoder
@@ -123,11 +124,6 @@ async def closed(peer: Peer) -> AsyncIterator[None]:
         yield
     finally:
         await peer.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the other end is a browser
-        await asyncio.sleep(0.01)
 
 
 class Receiver:

@@ -1,5 +1,6 @@
 """The per-packet path with stand-ins for ICE and libsrtp: what is taken, dropped and counted."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -192,6 +193,34 @@ def test_a_handler_that_fails_costs_one_packet(caplog: pytest.LogCaptureFixture)
     bench.receive(rtp())
     assert bench.path.counters.faults == 2
     assert len(caplog.records) == 1, "the first one is explained, the rest counted"
+
+
+def test_a_gate_says_what_of_its_ssrc_is_decrypted_and_when() -> None:
+    bench = Bench().open()
+    kept: list[tuple[bytes, int]] = []
+
+    def gate(datagram: bytes, arrival_ns: int) -> Sequence[tuple[bytes, int]]:
+        kept.append((datagram, arrival_ns))
+        return kept if len(kept) == 3 else ()
+
+    bench.path.gates = {b"\0\0\0\1": gate}
+    for bench.now_ns in range(3):
+        assert bench.rtp == []
+        bench.receive(rtp())
+    bench.receive(rtp(ssrc=2))
+    assert bench.rtp == [(rtp()[:-1], 0), (rtp()[:-1], 1), (rtp()[:-1], 2), (rtp(2)[:-1], 2)]
+    bench.receive(rtp())
+    bench.receive(b"\x81\xc9\0\1\0\0\0\1\0\0\0\0!")
+    assert (len(bench.rtp), len(bench.rtcp)) == (4, 1), "reports pass"
+
+
+def test_of_what_a_gate_lets_out_a_handler_that_fails_costs_one_packet() -> None:
+    bench = Bench().open()
+    bench.path.gates = {b"\0\0\0\1": lambda datagram, _: [(datagram, at) for at in range(5)]}
+    bench.path._on_rtp = lambda packet, arrival_ns: bench.rtp.append((packet, 6 // arrival_ns))
+    bench.receive(rtp())
+    assert [at for _, at in bench.rtp] == [6, 3, 2, 1]
+    assert bench.path.counters.faults == 1
 
 
 def test_stun_that_the_library_chokes_on_is_contained(monkeypatch: pytest.MonkeyPatch) -> None:

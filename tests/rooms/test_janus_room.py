@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.rooms.janus_world import ICE, ScriptedJanus, scripted_janus, until
+from tests.rooms.janus_world import ICE, ScriptedJanus, scripted_janus
 from tests.rooms.mesh_world import Ear
 from tests.rooms.test_sdp import mutated
+from tests.support.waiting import until
 from worker.core.identity import TrackId
 from worker.core.layout.geometry import Size
 from worker.core.timing import NS_PER_S

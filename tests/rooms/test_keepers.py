@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tests.support.company import company, event
 from tests.support.janus import URL, JanusClient, JanusOptions, janus_server
 from tests.support.janus_cast import janus_cast
 from tests.support.namespace import network_namespace
+from tests.support.waiting import until
 from worker.errors import RoomError, RoomRefused
 from worker.jobs.ports import RoomKeeper
 from worker.ports import ParticipantJoined, ParticipantLeft, RoomConnected, RoomDisconnected
@@ -38,13 +39,6 @@ BOB = '[[participants]]\nuser_id = "bob"\nname = "Bob"\n'
 @pytest.fixture(scope="module")
 def library() -> LoopLibrary:
     return LoopLibrary(None)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for *condition*; the timeout of the test ends a wait in vain."""
-    async with asyncio.timeout(15):
-        while not condition():  # noqa: ASYNC110, others' events
-            await asyncio.sleep(0.01)
 
 
 async def told(keeper: RoomKeeper, expected: dict[str, dict[str, bool]]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,6 +15,7 @@ from tests.rooms.mesh_world import (
     ScriptedRoom,
     scripted_room,
 )
+from tests.support.waiting import until
 from worker.core.identity import (
     Kind,
     Participant,
@@ -63,11 +64,6 @@ async def joined(room: ScriptedRoom) -> AsyncIterator[tuple[MeshRoom, Ear]]:
             yield mesh, ear
         finally:
             running.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - conditions span a server, peers and the room
-        await asyncio.sleep(0.005)
 
 
 def heard(ear: Ear, *track_ids: TrackId) -> bool:

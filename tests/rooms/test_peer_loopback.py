@@ -3,13 +3,14 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from tests.rooms.rtp_material import AudioSender
+from tests.support.waiting import until
 from worker.core.identity import Codec, Kind
 from worker.rooms.ice import IceSettings
 from worker.rooms.media import AUDIO_LEVEL_URI, MID_URI, PAUSES_WANTED, MediaCodec, OfferedMedia
@@ -89,11 +90,6 @@ async def connect(sender: End, receiver: End, *media: OfferedMedia) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(sender.peer.connect())
         tasks.create_task(receiver.peer.connect())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - conditions span two peers and sockets
-        await asyncio.sleep(0.005)
 
 
 def receiver_port(sdp: str) -> int:

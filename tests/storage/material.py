@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -85,14 +85,6 @@ async def courier_to(store: Store, directory: Path) -> AsyncIterator[SpoolCourie
 
 async def stored_bytes(store: Store, key: str) -> bytes:
     return await store.get(key, max_bytes=100 * MIB)
-
-
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    """Poll for what a server in another process has seen."""
-    ends = asyncio.get_running_loop().time() + within_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < ends, "it did not come about"
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - nobody could set an event
 
 
 def names(directory: Path) -> list[str]:

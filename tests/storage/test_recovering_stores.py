@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.media.recordings import flash_and_click
-from tests.storage.material import until
 from tests.support.delivering import environment
 from tests.support.rtmp import free_port
 from tests.support.s3 import S3Server
+from tests.support.waiting import until
 from worker.app.recovery import STORES_AT_ONCE, recover_spool
 from worker.media.mux import Mp4Muxer
 from worker.ports import RecordedFile

@@ -12,10 +12,11 @@ import pytest
 
 from tests.media.recordings import flash_and_click
 from tests.storage import killed_worker
-from tests.storage.material import PART, courier_to, recorded, stored_bytes, until
+from tests.storage.material import PART, courier_to, recorded, stored_bytes
 from tests.support.delivering import environment
 from tests.support.look import Recording
 from tests.support.s3_faults import FaultProxy
+from tests.support.waiting import until
 from worker.app.recovery import salvage_store
 from worker.errors import InvalidField
 from worker.media import mux

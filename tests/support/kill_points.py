@@ -6,7 +6,6 @@ the number of the process in which `mixworker serve` runs now. Two things are no
 jobs get cheap workers (`tests.support.cheap_worker`), and nobody is told that they ask too often.
 """
 
-import asyncio
 import inspect
 import json
 import os
@@ -22,18 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.support.waiting import until
+
 BEFORE, AFTER = False, True
 PATIENCE_S = 10.0
 """As in service."""
-
-
-async def until(holds: Callable[[], object], within_s: float = 30) -> None:
-    """Wait for something that nobody tells us."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.01)
 
 
 def _points() -> Mapping[str, tuple[type, str, bool]]:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.listener import Heard, Listener, listening
+from tests.support.waiting import until
 from worker.core.identity import Codec
 from worker.core.timing import NS_PER_S
 from worker.errors import RoomRefused
@@ -72,12 +73,6 @@ async def played(text: str, library: LoopLibrary) -> AsyncIterator[Listener]:
         await ready.wait()
         yield listener
         cast.cancel()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for *condition*; the deadline of `played` ends a wait in vain."""
-    while not condition():  # noqa: ASYNC110, packets set no event
-        await asyncio.sleep(0.01)
 
 
 def event(at_s: float, do: str, more: str = "") -> str:

@@ -19,19 +19,20 @@ _LEAK = Path("/sys/devices/system/cpu/vulnerabilities/gather_data_sampling")
 
 
 @cache
-def avoid_slow_gathers() -> None:
-    """For this process and every scaler made from now on; where nothing is known, nothing is done.
+def avoid_slow_gathers() -> bool:
+    """For this process and every scaler made from now on; whether there was reason to.
 
-    PyAV has no call for it, so libavutil is asked directly.
+    PyAV has no call for it, so libavutil is told directly.
     """
     if not is_slow(platform.machine(), _read(Path("/proc/cpuinfo")), _read(_LEAK)):
-        return
-    for path in _loaded("libavutil"):
+        return False
+    for path in loaded("libavutil"):
         try:
             avutil = ctypes.CDLL(path, mode=os.RTLD_NOLOAD)
             avutil.av_force_cpu_flags(avutil.av_get_cpu_flags() | SLOW_GATHER)
         except (OSError, AttributeError):
             continue  # costs a few hundredths of a core, no more
+    return True
 
 
 def is_slow(machine: str, cpuinfo: str, leak: str) -> bool:
@@ -41,7 +42,7 @@ def is_slow(machine: str, cpuinfo: str, leak: str) -> bool:
     return _VENDOR in cpuinfo or leak.startswith("Mitigation")
 
 
-def _loaded(name: str) -> set[str]:
+def loaded(name: str) -> set[str]:
     """Paths of the shared libraries called *name* that this process has mapped."""
     maps = (line.split(maxsplit=5) for line in _read(Path("/proc/self/maps")).splitlines())
     return {

@@ -140,9 +140,7 @@ class DatagramPath:
             else:
                 counters.malformed += 1
         except Exception:  # per-packet boundary: one bad packet must not end the rest
-            counters.faults += 1
-            if counters.faults == 1:
-                logger.exception("a packet could not be handled; further ones are only counted")
+            self._count_fault()
 
     def open(self, srtp: InboundSrtp) -> None:
         """Start decrypting; media that came early is delivered now with its true arrival."""
@@ -206,7 +204,10 @@ class DatagramPath:
             self._unseal(srtp, datagram, ssrc, arrival_ns, is_rtcp=is_rtcp)
             return
         for sealed, came_ns in gate(datagram, arrival_ns):
-            self._unseal(srtp, sealed, ssrc, came_ns, is_rtcp=False)
+            try:
+                self._unseal(srtp, sealed, ssrc, came_ns, is_rtcp=False)
+            except Exception:  # the same per-packet boundary
+                self._count_fault()
 
     def _unseal(
         self, srtp: InboundSrtp, datagram: bytes, ssrc: bytes, arrival_ns: int, *, is_rtcp: bool
@@ -233,6 +234,12 @@ class DatagramPath:
         del self._ssrcs[idle]
         srtp.forget(int.from_bytes(idle, "big"))
         return True
+
+    def _count_fault(self) -> None:
+        """Called while the exception is handled."""
+        self.counters.faults += 1
+        if self.counters.faults == 1:
+            logger.exception("a packet could not be handled; further ones are only counted")
 
     def _count_refusal(self, srtp: InboundSrtp) -> None:
         if srtp.status in SRTP_REPLAYED:

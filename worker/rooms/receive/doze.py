@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from worker.core.audio.shortlist import FLOOR_DBOV
 from worker.core.identity import TrackId
 from worker.core.timing import NS_PER_MS, NS_PER_S
+from worker.rooms.receive.sequence import MAX_FORWARD
 from worker.rooms.rtp.packet import BadPacket, RtpPacket, audio_level_dbov, parse_rtp
 
 KEPT_NS = 500 * NS_PER_MS
@@ -59,20 +60,26 @@ class Doze:
         self._kept: deque[Sealed] = deque()
         self._unopened = 0
         self._next: int | None = None
+        self._newest_kept = 0
+        self._newest_kept_ns = 0
         self._awake_until_ns = 0
         self._sign_ns = 0
 
     def take(self, datagram: bytes, arrival_ns: int) -> Sequence[Sealed]:
         """What is to be opened now that *datagram* of at least 12 bytes has come, in order."""
         sequence = datagram[2] << 8 | datagram[3]
-        is_next = sequence == self._next
-        self._next = sequence + 1 & 0xFFFF
+        ahead = 0 if self._next is None else sequence - self._next & 0xFFFF
+        is_next = ahead == 0 and self._next is not None
+        # What is late, a copy, or of a sender that counts anew does not tell what comes next.
+        if ahead < MAX_FORWARD:
+            self._next = sequence + 1 & 0xFFFF
         kept = self._kept
         # Where one is missing everything is opened, so that loss is noticed and mended as ever.
         if is_next and self._track_id in self._resting.tracks:
             packet = _parsed(datagram)
             if packet is not None and self._is_silent(packet, arrival_ns):
                 self._on_kept(packet, arrival_ns)
+                self._newest_kept, self._newest_kept_ns = sequence, arrival_ns
                 kept.append((datagram, arrival_ns))
                 return self._outdated(arrival_ns)
         if not kept:
@@ -85,6 +92,13 @@ class Doze:
         """How many packets were dropped since the last call, right before the next one opened."""
         count, self._unopened = self._unopened, 0
         return count
+
+    def has_kept(self, packet: RtpPacket, arrival_ns: int) -> bool:
+        """Whether *packet*, which is opened now, was kept before."""
+        return (
+            arrival_ns <= self._newest_kept_ns
+            and self._newest_kept - packet.sequence & 0xFFFF < 0x8000
+        )
 
     def _is_silent(self, packet: RtpPacket, arrival_ns: int) -> bool:
         level_dbov = audio_level_dbov(packet, self._level_extension)
@@ -111,6 +125,7 @@ class Dozes:
     def __init__(self, resting: Resting, on_kept: Callable[[RtpPacket, int], None]) -> None:
         self.gates: dict[bytes, Gate] = {}
         """By SSRC, as bytes: what datagrams must pass before they are decrypted."""
+        self._dozes: dict[int, Doze] = {}
         self._resting = resting
         self._on_kept = on_kept
 
@@ -123,11 +138,18 @@ class Dozes:
             on_kept=self._on_kept,
         )
         self.gates[_key(ssrc)] = doze.take
+        self._dozes[ssrc] = doze
         return doze
 
     def end(self, ssrc: int) -> None:
         """What *ssrc* may send still is opened."""
         self.gates.pop(_key(ssrc), None)
+        self._dozes.pop(ssrc, None)
+
+    def has_kept(self, packet: RtpPacket, arrival_ns: int) -> bool:
+        """Whether *packet*, which is opened now, was kept before."""
+        doze = self._dozes.get(packet.ssrc)
+        return doze is not None and doze.has_kept(packet, arrival_ns)
 
 
 def _key(ssrc: int) -> bytes:

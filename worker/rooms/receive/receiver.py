@@ -78,8 +78,6 @@ class PeerReceiver:
         self._transport_feedback = TransportFeedback(ssrc)
         self._transport_id: int | None = None
         """Header extension of transport-wide numbers; None when feedback on them is not agreed."""
-        self._noted_ns = 0
-        """Arrival of the newest packet whose transport-wide number was noted."""
         self._latest_ssrc = 0
         self._demultiplexer = Demultiplexer()
         self._dozes = Dozes(resting or Resting(), self._note_transport_number)
@@ -145,7 +143,8 @@ class PeerReceiver:
         """Take one plain RTP packet; malformed ones are counted."""
         try:
             packet = parse_rtp(data)
-            self._note_transport_number(packet, arrival_ns)
+            if self._transport_id is not None and not self._dozes.has_kept(packet, arrival_ns):
+                self._note_transport_number(packet, arrival_ns)
             track_id = self._demultiplexer.route(packet, arrival_ns)
             if track_id is None:
                 self.counters.unknown += 1
@@ -214,10 +213,8 @@ class PeerReceiver:
         return track.last_packet_ns if track is not None else None
 
     def _note_transport_number(self, packet: RtpPacket, arrival_ns: int) -> None:
-        # What is older was kept for a while, and noted when it came.
-        if self._transport_id is None or arrival_ns < self._noted_ns:
+        if self._transport_id is None:
             return
-        self._noted_ns = arrival_ns
         value = header_extension(packet, self._transport_id)
         if value is not None and len(value) == 2:
             self._latest_ssrc = packet.ssrc
