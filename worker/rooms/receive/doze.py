@@ -21,6 +21,8 @@ KEPT_NS = 500 * NS_PER_MS
 KEPT_PACKETS = 64
 SIGN_NS = 300 * NS_PER_MS
 """One packet is opened this often, a little more often than in a pause of Opus."""
+RARE_NS = 200 * NS_PER_MS
+"""After a gap like this a packet is opened at once: the sender leaves pauses out itself."""
 AWAKE_NS = 2 * NS_PER_S
 """After a word everything is opened: the pauses between words may be told as silence."""
 
@@ -41,7 +43,8 @@ class Doze:
     """Decides for one SSRC of a microphone which of its datagrams are opened, and when.
 
     Nothing is authentic yet. Whoever can forge a datagram from the sender's address can make us
-    open more, or take one of its own for one silent packet that was sent; no more than that.
+    open more, take one of its own for one silent packet that was sent, and report its number to
+    the sender's bandwidth estimate as having come. Words are always opened, and checked.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Doze:
         self._kept: deque[Sealed] = deque()
         self._unopened = 0
         self._next: int | None = None
+        self._came_ns = 0
         self._newest_kept = 0
         self._newest_kept_ns = 0
         self._awake_until_ns = 0
@@ -73,9 +77,11 @@ class Doze:
         # What is late, a copy, or of a sender that counts anew does not tell what comes next.
         if ahead < MAX_FORWARD:
             self._next = sequence + 1 & 0xFFFF
+        is_rare = arrival_ns - self._came_ns > RARE_NS
+        self._came_ns = arrival_ns
         kept = self._kept
         # Where one is missing everything is opened, so that loss is noticed and mended as ever.
-        if is_next and self._track_id in self._resting.tracks:
+        if is_next and not is_rare and self._track_id in self._resting.tracks:
             packet = _parsed(datagram)
             if packet is not None and self._is_silent(packet, arrival_ns):
                 self._on_kept(packet, arrival_ns)
