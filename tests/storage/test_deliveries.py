@@ -21,10 +21,10 @@ from tests.storage.material import (
     names,
     recorded,
     stored_bytes,
-    until,
 )
 from tests.support.s3 import KEYS, READING_KEYS, S3Server
 from tests.support.s3_faults import FaultProxy, Faults
+from tests.support.waiting import until
 from worker.errors import DestinationError, DestinationRefused, KeyTaken
 from worker.storage import journal
 from worker.storage.courier import SpoolCourier

@@ -23,9 +23,9 @@ from tests.storage.material import (
     names,
     recorded,
     stored_bytes,
-    until,
 )
 from tests.support.s3_faults import FaultProxy, Faults
+from tests.support.waiting import until
 from worker.errors import DestinationRefused
 from worker.media import mux
 from worker.media.leftover import finish_leftover
