@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.frozen import freeze, thaw
+
 READY_WITHIN_S = 60.0
 PASSWORD = "test-password-of-the-database"
 _OWNER = "postgres"
@@ -47,14 +49,15 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop the server and all its sessions, as if the machine were gone."""
-        self._signal_all(signal.SIGSTOP)
+        for process_id in self._processes():
+            freeze(process_id)
 
     def thaw(self) -> None:
-        self._signal_all(signal.SIGCONT)
+        for process_id in self._processes():
+            thaw(process_id)
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        for process_id in (self.process_id, *_children(self.process_id)):
-            os.kill(process_id, number)
+    def _processes(self) -> list[int]:
+        return [self.process_id, *_children(self.process_id)]
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-import signal
 import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from tests.support import frozen
 
 READY_WITHIN_S = 10.0
 _CONFIGURATION = """
@@ -65,10 +66,10 @@ class RtmpServer:
             await self._process.wait()
 
     def freeze(self) -> None:
-        self._signal(signal.SIGSTOP)
+        frozen.freeze(self._running.pid)
 
     def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+        frozen.thaw(self._running.pid)
 
     def received(self, key: str) -> list[Path]:
         """What was recorded under *key*, one file per connection, in order."""
@@ -77,15 +78,15 @@ class RtmpServer:
 
     async def written(self) -> None:
         """Wait until whoever published is gone, and what came of them is in its file."""
-        process = self._process
-        assert process is not None
+        process = self._running
         async with asyncio.timeout(READY_WITHIN_S):
             while _open_under(process.pid, self._directory / "received"):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    def _signal(self, number: signal.Signals) -> None:
+    @property
+    def _running(self) -> asyncio.subprocess.Process:
         assert self._process is not None
-        self._process.send_signal(number)
+        return self._process
 
 
 @asynccontextmanager

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +12,8 @@ from typing import Any
 
 import aiohttp
 from aiobotocore.session import get_session
+
+from tests.support.frozen import freeze, thaw
 
 READY_WITHIN_S = 30.0
 BUCKET = "rec"
@@ -31,10 +31,10 @@ class S3Server:
     process_id: int
 
     def freeze(self) -> None:
-        os.kill(self.process_id, signal.SIGSTOP)
+        freeze(self.process_id)
 
     def thaw(self) -> None:
-        os.kill(self.process_id, signal.SIGCONT)
+        thaw(self.process_id)
 
 
 @asynccontextmanager
