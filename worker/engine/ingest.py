@@ -22,7 +22,7 @@ from worker.ports import Clock, EncodedFrame, Picture, VideoDecoder
 
 log = logging.getLogger(__name__)
 
-DECODE_LEAD_NS = 200 * NS_PER_MS
+DECODE_LEAD_NS = 335 * NS_PER_MS
 """Frames are decoded this long before they are needed: a batch of the video lane, and some.
 
 So a busy moment costs no frame, and a decoder is woken for several at a time."""

@@ -18,7 +18,7 @@ from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
 from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
 
-BATCH_BLOCKS = 6
+BATCH_BLOCKS = 12
 """Blocks mixed in one call: a thread hop costs as much as mixing a block."""
 
 LEAD_NS = LATENCY_BLOCKS * BLOCK_NS

@@ -1,7 +1,7 @@
 """The video lane: one frame per tick, composed a few ticks at a time, encoded beside the next.
 
-Handing work to a thread and back costs as much as scaling a small tile, and several frames in a
-row keep the caches warm: at nine tiles a batch of four ticks saves a tenth of all CPU.
+Handing work to a thread and back costs as much as scaling a small tile, and after each pause the
+caches are cold: the longer a batch, the less CPU its frames take.
 """
 
 import asyncio
@@ -31,8 +31,8 @@ from worker.ports import (
 
 log = logging.getLogger(__name__)
 
-BATCH_NS = 135 * NS_PER_MS
-"""Ticks that are composed in one call fall into such a span: four at 30 fps, two at 15."""
+BATCH_NS = 270 * NS_PER_MS
+"""Ticks that are composed in one call fall into such a span: eight at 30 fps, four at 15."""
 
 ENCODE_QUEUE = 1
 """Batches waiting for the encoder; when it is full, composing waits and ticks get late."""
@@ -111,6 +111,8 @@ class VideoLane:
         self._coming: frozenset[TrackId] = frozenset()
         self._came: frozenset[TrackId] = frozenset()
         """What was coming at any time since the last tidying; it may be on its way still."""
+        self._gone: frozenset[TrackId] = frozenset()
+        """What went out of sight since the last tidying; it may be back in the same batch."""
         self.end_tick: int | None = None
         self.counters = VideoCounters()
 
@@ -213,6 +215,7 @@ class VideoLane:
             self._scene, self._seen = scene, frozenset(visible_videos(scene))
             gone = before - self._seen - self._coming
             self._came -= gone
+            self._gone |= gone
             self._hide(gone, room_ns)
         pictures: dict[TrackId, Picture] = {}
         for track_id in self._seen:
@@ -234,8 +237,8 @@ class VideoLane:
 
     def _tidy(self, room_ns: int) -> None:
         """Once a second: let what is out of sight forget what it does not need."""
-        near = self._seen | self._came
-        self._came = self._coming
+        near = self._seen | self._came | self._gone
+        self._came, self._gone = self._coming, frozenset()
         self._hide(self._tracks.keys() - near, room_ns)
 
     def _hide(self, track_ids: Iterable[TrackId], room_ns: int) -> None:

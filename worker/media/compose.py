@@ -25,8 +25,8 @@ from worker.media.labels import LabelPainter
 from worker.media.scale import Patch, TileScaler
 from worker.ports import Picture
 
-DEFAULT_CANVASES = 14
-"""One held for `repeat`; of four each a batch being painted, one that waits, one being encoded."""
+DEFAULT_CANVASES = 26
+"""One held for `repeat`; of eight each a batch being painted, one that waits, one being encoded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
