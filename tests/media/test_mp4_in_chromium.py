@@ -19,8 +19,12 @@ _PLAY = """async (time) => {
             video.onerror = () => failed(new Error(video.error.message));
         });
     const duration = video.duration;
-    const shown = new Promise((done) =>
-        video.requestVideoFrameCallback((_, frame) => done(frame.mediaTime)));
+    const shown = new Promise((done) => {
+        // One from before may be told late: a document plays by itself at first.
+        const look = (_, frame) => frame.mediaTime > time / 2
+            ? done(frame.mediaTime) : video.requestVideoFrameCallback(look);
+        video.requestVideoFrameCallback(look);
+    });
     const sought = new Promise((done) => { video.onseeked = done; });
     video.currentTime = time;
     await sought;

@@ -18,8 +18,9 @@ from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
 from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
 
-BATCH_BLOCKS = 12
-"""Blocks mixed in one call: a thread hop costs as much as mixing a block."""
+BATCH_BLOCKS = 6
+"""Blocks mixed in one call: a thread hop costs as much as mixing a block. Who is heard is chosen
+once a call, so it must not be long."""
 
 LEAD_NS = LATENCY_BLOCKS * BLOCK_NS
 """By how much sound is decoded before the playout delay is over."""
