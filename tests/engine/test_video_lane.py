@@ -8,12 +8,13 @@ from tests.fakes.media import FakeCompositor, FakeVideoEncoder
 from worker.core.layout.geometry import Size
 from worker.core.playoutdelay import PlayoutDelay
 from worker.core.spec import GalleryLayout, MixSpec
-from worker.core.template import EncodeTemplate
+from worker.core.template import ALL_TEMPLATES, EncodeTemplate
 from worker.core.timing import NS_PER_S
 from worker.engine.clock import LoopClock
 from worker.engine.director import Director
 from worker.engine.ingest import DECODE_LEAD_NS
-from worker.engine.video import BATCH_NS, VideoLane
+from worker.engine.video import BATCH_NS, ENCODE_QUEUE, VideoLane
+from worker.media.compose import DEFAULT_CANVASES
 from worker.testroom.virtual_loop import run_virtual
 
 TEMPLATE = EncodeTemplate(Size(640, 480), 30, 1000)
@@ -64,6 +65,12 @@ def test_what_a_batch_shows_is_decoded_before_it():
     """Else its later ticks show old pictures, and the worker looks faster than it is."""
     longest_period_ns = NS_PER_S // 15
     assert BATCH_NS + longest_period_ns // 2 <= DECODE_LEAD_NS
+
+
+def test_there_are_canvases_for_every_batch_on_its_way_to_the_encoder():
+    """One batch is being painted, some wait, one is being encoded; and one picture is kept."""
+    ticks = max(BATCH_NS * template.fps // NS_PER_S for template in ALL_TEMPLATES)
+    assert (1 + ENCODE_QUEUE + 1) * ticks + 1 <= DEFAULT_CANVASES
 
 
 def test_a_lane_in_time_composes_every_frame():

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.support import frozen
+from tests.support.frozen import freeze, thaw
 
 READY_WITHIN_S = 10.0
 _CONFIGURATION = """
@@ -66,10 +66,10 @@ class RtmpServer:
             await self._process.wait()
 
     def freeze(self) -> None:
-        frozen.freeze(self._running.pid)
+        freeze(self._running.pid)
 
     def thaw(self) -> None:
-        frozen.thaw(self._running.pid)
+        thaw(self._running.pid)
 
     def received(self, key: str) -> list[Path]:
         """What was recorded under *key*, one file per connection, in order."""
