@@ -8,8 +8,8 @@
 The worker records a served room over loopback, everything included that reception costs. The others
 do the same work from files of the very same streams: decode, scale, put together, mix, encode with
 the same x264 settings (compared as x264 wrote them down), write MP4. Each has two ways of doing
-it, of which the better one counts. What starting costs is taken off on all sides. Rounds are
-interleaved (worker, ffmpeg, GStreamer, alone, worker, ...); the table shows medians.
+it, of which the better one counts. What starting costs is taken off on all sides. A round goes
+through all cases, each of them worker, ffmpeg, GStreamer, alone; the table shows medians.
 """
 
 import argparse
@@ -147,18 +147,24 @@ class Comparison:
 def measure(
     cases: Sequence[Case], rounds: int, seconds: int, *, paced: bool, keep: Path | None
 ) -> dict[str, Any]:
-    """Every case, with what is needed to judge the figures."""
+    """Every case, with what is needed to judge the figures.
+
+    A round goes through all cases, so that a slow minute spoils one round of a case, not all.
+    """
     facts = machine.description()
-    results = []
-    for case in cases:
-        with tempfile.TemporaryDirectory() as scratch:
-            directory = Path(scratch) if keep is None else keep / _slug(case)
-            comparison = Comparison(case, seconds, directory, paced=paced)
-            for _ in range(rounds):
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch) if keep is None else keep
+        comparisons = [
+            Comparison(case, seconds, directory / _slug(case), paced=paced) for case in cases
+        ]
+        for number in range(1, rounds + 1):
+            print(f"round {number} of {rounds}", flush=True)
+            for case, comparison in zip(cases, comparisons, strict=True):
                 comparison.round()
+                print(_line(case, comparison.result), flush=True)
+        for comparison in comparisons:
             comparison.compare()
-        results.append(comparison.result)
-        print(_line(case, comparison.result), flush=True)
+    results = [comparison.result for comparison in comparisons]
     return {
         "machine": facts,
         "seconds": seconds,
