@@ -149,7 +149,7 @@ def test_a_track_nobody_hears_is_not_decoded_and_holds_little():
     mic.run(1000, decoded=False)
 
     assert decoded == []
-    assert len(mic.ingest._arrived) <= 30, "what is ahead, what a warm-up needs, a batch"
+    assert len(mic.ingest._arrived) <= 36, "what is ahead, what a warm-up needs, a batch"
     assert mic.ingest.facts()["packets_late"] == mic.ingest.packets_shed == 0
 
 

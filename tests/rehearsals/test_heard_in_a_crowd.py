@@ -141,7 +141,8 @@ def test_a_newcomers_first_20_ms_are_heard_in_a_crowd_too(tmp_path):
     from_s = begins_within_s(pcm, tone_hz(9), -18)
     # Half of the strength is reached where half the 8.3 ms window is filled; Opus adds 6.5 ms.
     assert from_s - 5.0 <= 0.020, f"heard from {from_s:.4f} s on"
-    assert done.participant("new")["tracks"][0]["packets_decoded"] < 4 * 50
+    # Three seconds, and before them a look-ahead, a warm-up, and what had been given a place.
+    assert done.participant("new")["tracks"][0]["packets_decoded"] < 4.25 * 50
 
 
 def test_who_sends_next_to_nothing_between_words_is_heard_from_the_first_20_ms_on(tmp_path):

@@ -11,7 +11,12 @@ import pytest
 from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.rooms import reader
 from worker.rooms.datagrams import MAX_DATAGRAM_BYTES
-from worker.rooms.reader import DatagramReader
+from worker.rooms.reader import (
+    CALM_INTERVAL_S,
+    FULL_INTERVAL_S,
+    READ_INTERVAL_S,
+    DatagramReader,
+)
 from worker.rooms.recvmmsg import BATCH_DATAGRAMS
 
 Received = list[tuple[bytes, Any, int]]
@@ -84,6 +89,35 @@ def test_the_sender_is_named_as_asyncio_names_it(bench: Bench) -> None:
             sender.sendto(b"x", target.getsockname())
     bench.reader.read()
     assert [received[0][:2]] == [plain.recvfrom(10)]
+
+
+@pytest.mark.parametrize(
+    ("per_s", "expected_s"),
+    [(0, CALM_INTERVAL_S), (1400, CALM_INTERVAL_S), (1600, FULL_INTERVAL_S)],
+)
+def test_a_socket_that_brings_much_is_read_more_often_in_a_calm_room(
+    bench: Bench, per_s: int, expected_s: float
+) -> None:
+    udp, received = bench.listen()
+    other, _ = bench.listen()
+    for _ in range(per_s // 25):
+        bench.send(b"x", udp)
+        bench.send(b"x", other)
+    bench.now_ns += NS_PER_S // 25
+    bench.reader.read()
+    assert len(received) == per_s // 25
+    assert bench.reader.pause_s(is_calm=True) == expected_s
+    assert bench.reader.pause_s(is_calm=False) == READ_INTERVAL_S
+
+
+def test_a_socket_that_brought_much_is_forgotten_when_it_brings_little(bench: Bench) -> None:
+    udp, _ = bench.listen()
+    for _ in range(100):
+        bench.send(b"x", udp)
+    for expected_s in (FULL_INTERVAL_S, CALM_INTERVAL_S):
+        bench.now_ns += NS_PER_S // 25
+        bench.reader.read()
+        assert bench.reader.pause_s(is_calm=True) == expected_s
 
 
 def test_arrival_is_when_it_came_not_when_it_was_read(bench: Bench) -> None:

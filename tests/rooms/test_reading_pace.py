@@ -25,7 +25,7 @@ class Waiting:
         self.polled_s.append(asyncio.get_running_loop().time())
 
 
-def test_one_connection_that_waits_makes_its_room_look_twice_as_often() -> None:
+def test_one_connection_that_waits_makes_its_room_look_more_often() -> None:
     async def main() -> list[float]:
         loop = asyncio.get_running_loop()
         one, other = Waiting(loop.time() + 1, loop.time() + 2), Waiting(0, 0)

@@ -19,7 +19,7 @@ go."""
 
 EPOCHS = 3
 
-PAST_NS = 200 * NS_PER_MS
+PAST_NS = 300 * NS_PER_MS
 """Packets of a track that is not decoded are kept this long beyond their room time, so that its
 decoder can warm up (`timeline.WARM_UP`) once it is."""
 

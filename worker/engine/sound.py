@@ -18,9 +18,11 @@ from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
 from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
 
-BATCH_BLOCKS = 6
-"""Blocks mixed in one call: a thread hop costs as much as mixing a block. Who is heard is chosen
-once a call, so it must not be long."""
+BATCH_BLOCKS = 12
+"""Blocks mixed in one call: a thread hop costs as much as mixing a block."""
+
+CHOICE_BLOCKS = 6
+"""Who is decoded is chosen anew for so many; chosen less often, the wrong ones are heard."""
 
 LEAD_NS = LATENCY_BLOCKS * BLOCK_NS
 """By how much sound is decoded before the playout delay is over."""
@@ -115,18 +117,17 @@ class SoundLane:
 
         Packets that came after *arrived_ns* are left for later batches.
         """
-        # Levels tell who is about to speak: as much before it is heard as the desk looks ahead.
-        until_ns = start_ns + BATCH_BLOCKS * BLOCK_NS + LEAD_NS
         tracks = list(self._tracks.values())
-        for ingest in tracks:
-            ingest.weigh(until_ns)
+        claims = [ingest.claim for ingest in tracks]
         # The desk is at rest: its thread works only while the loop waits for it.
-        chosen = self._shortlist.choose(
-            [ingest.claim for ingest in tracks],
-            self._desk.chosen,
-            self._desk.loudness_lufs(),
-            until_ns,
-        )
+        heard, loudness_lufs = self._desk.chosen, self._desk.loudness_lufs()
+        chosen: set[TrackId] = set()
+        for block in range(CHOICE_BLOCKS, BATCH_BLOCKS + 1, CHOICE_BLOCKS):
+            # Levels tell who is about to speak: as much before it is heard as the desk looks ahead.
+            until_ns = start_ns + block * BLOCK_NS + LEAD_NS
+            for ingest in tracks:
+                ingest.weigh(until_ns)
+            chosen |= self._shortlist.choose(claims, heard, loudness_lufs, until_ns)
         batch, resting = [], []
         for ingest in tracks:
             track_id = ingest.track.track_id

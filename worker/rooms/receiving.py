@@ -75,8 +75,10 @@ class Receiving:
         has_failed = False
         while True:
             is_calm = all(subscriber.is_calm for subscriber in subscribers())
-            await asyncio.sleep(CALM_INTERVAL_S if is_calm else READ_INTERVAL_S)
-            if self._reader is not None:
+            if self._reader is None:
+                await asyncio.sleep(CALM_INTERVAL_S if is_calm else READ_INTERVAL_S)
+            else:
+                await asyncio.sleep(self._reader.pause_s(is_calm=is_calm))
                 self._reader.read()
             now_ns = self._clock_ns()
             for subscriber in subscribers():

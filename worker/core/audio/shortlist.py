@@ -29,7 +29,7 @@ HOLD_BONUS = power_of(6.0)
 FALL_PER_S = power_of(-10.0)
 """The held peak of a listed track falls by 10 dB a second: syllables have pauses between them."""
 EVICTIONS = 3
-"""In one choice: a new decoder has 100 ms to catch up with, and that is CPU."""
+"""In one choice: a new decoder has 200 ms to catch up with, and that is CPU."""
 TURN_NS = NS_PER_S
 """A track of unknown level is listened to this long before another one may take its place."""
 _PROTECTED = 1e9

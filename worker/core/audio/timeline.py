@@ -23,7 +23,7 @@ from worker.core.drift import correction
 from worker.core.stretch import MARGIN, stretch
 from worker.core.timing import BLOCK_NS, BLOCK_SAMPLES, NS_PER_S, SAMPLE_RATE_HZ
 
-WARM_UP = 100 * SAMPLE_RATE_HZ // 1000
+WARM_UP = 200 * SAMPLE_RATE_HZ // 1000
 """Decoded and thrown away before a track is heard again: Opus needs some packets to find its feet
 (RFC 6716, section 4.5: a decoder in the wrong state converges)."""
 SPLICED = 10 * SAMPLE_RATE_HZ // 1000
