@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worker.core.audio.timeline import WARM_UP
 from worker.errors import InternalError, MediaError
 from worker.media import opus
 from worker.media.opus import OpusDecoder, candidates, libopus, load
@@ -71,6 +72,19 @@ def test_a_tone_comes_out_as_it_went_in(decoder: OpusDecoder, channels: int) -> 
     assert tone_level(pcm[:, 0]) == pytest.approx(AMPLITUDE, rel=0.05)
     if channels == 2:
         assert tone_level(pcm[:, 1]) == pytest.approx(AMPLITUDE / 2, rel=0.1)
+
+
+def test_after_a_warm_up_a_decoder_that_joins_is_as_loud_as_one_that_was_always_there() -> None:
+    packets = tone_packets(1, 2.0)
+    always = OpusDecoder()
+    expected = [always.decode(packet) for packet in packets]
+    for first in range(40, 50):
+        joining = OpusDecoder()
+        for packet in packets[first - WARM_UP // 960 : first]:
+            joining.decode(packet)
+        for index in range(first, first + 10):
+            heard = tone_level(joining.decode(packets[index])[:, 0])
+            assert heard == pytest.approx(tone_level(expected[index][:, 0]), rel=0.01)
 
 
 def test_a_libopus_is_found_here() -> None:

@@ -25,7 +25,8 @@ from worker.core.timing import BLOCK_NS, BLOCK_SAMPLES, NS_PER_S, SAMPLE_RATE_HZ
 
 WARM_UP = 200 * SAMPLE_RATE_HZ // 1000
 """Decoded and thrown away before a track is heard again: Opus needs some packets to find its feet
-(RFC 6716, section 4.5: a decoder in the wrong state converges)."""
+(RFC 6716, section 4.5: a decoder in the wrong state converges). Half of it does for a steady voice,
+not for one that has just become much louder."""
 SPLICED = 10 * SAMPLE_RATE_HZ // 1000
 """Samples: an error above this is spliced away, one below stretched away."""
 HURRIED = 100 * SAMPLE_RATE_HZ // 1000
