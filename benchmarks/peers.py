@@ -150,6 +150,7 @@ def measure(
     """Every case, with what is needed to judge the figures.
 
     A round goes through all cases, so that a slow minute spoils one round of a case, not all.
+    What a round wrote is compared at once: settings that differ end the run at its first case.
     """
     facts = machine.description()
     with tempfile.TemporaryDirectory() as scratch:
@@ -161,9 +162,8 @@ def measure(
             print(f"round {number} of {rounds}", flush=True)
             for case, comparison in zip(cases, comparisons, strict=True):
                 comparison.round()
+                comparison.compare()
                 print(_line(case, comparison.result), flush=True)
-        for comparison in comparisons:
-            comparison.compare()
     results = [comparison.result for comparison in comparisons]
     return {
         "machine": facts,

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.core.audio.claim import SILENT_DBOV, Claim
-from worker.core.audio.timeline import AudioTimeline
+from worker.core.audio.timeline import WARM_UP, AudioTimeline
 from worker.core.clockmap import ClockMap
 from worker.core.identity import Track
-from worker.core.timing import BLOCK_NS, NS_PER_MS, SAMPLE_RATE_HZ
+from worker.core.timing import BLOCK_NS, NS_PER_MS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.ports import AudioDecoder, EncodedFrame
 
 WAITING_PACKETS = 500
@@ -19,9 +19,9 @@ go."""
 
 EPOCHS = 3
 
-PAST_NS = 300 * NS_PER_MS
+PAST_NS = WARM_UP * NS_PER_S // SAMPLE_RATE_HZ + 100 * NS_PER_MS
 """Packets of a track that is not decoded are kept this long beyond their room time, so that its
-decoder can warm up (`timeline.WARM_UP`) once it is."""
+decoder can warm up once it is; 100 ms are spare."""
 
 MUTES = 64
 """Changes of a microphone between two batches; beyond that the oldest are forgotten."""

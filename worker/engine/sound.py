@@ -18,11 +18,11 @@ from worker.core.timing import BLOCK_NS, NS_PER_S, SAMPLE_RATE_HZ
 from worker.engine.hearing import AudioIngest, Heard
 from worker.ports import AudioEncoder, AudioStream, Clock, EncodedPacket
 
-BATCH_BLOCKS = 12
-"""Blocks mixed in one call: a thread hop costs as much as mixing a block."""
-
 CHOICE_BLOCKS = 6
 """Who is decoded is chosen anew for so many; chosen less often, the wrong ones are heard."""
+
+BATCH_BLOCKS = 2 * CHOICE_BLOCKS
+"""Blocks mixed in one call: a thread hop costs as much as mixing a block."""
 
 LEAD_NS = LATENCY_BLOCKS * BLOCK_NS
 """By how much sound is decoded before the playout delay is over."""

@@ -17,7 +17,7 @@ from worker.rooms.receive.sequence import MAX_FORWARD
 from worker.rooms.rtp.packet import BadPacket, RtpPacket, audio_level_dbov, parse_rtp
 
 KEPT_NS = 500 * NS_PER_MS
-"""What a decoder may want to hear before a word: look-ahead, batch and warm-up."""
+"""What a decoder may want to hear before a word: a warm-up, and some of the silence before."""
 KEPT_PACKETS = 64
 SIGN_NS = 300 * NS_PER_MS
 """One packet is opened this often, a little more often than in a pause of Opus."""
