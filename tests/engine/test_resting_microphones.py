@@ -9,14 +9,14 @@ import pytest
 
 from tests.engine.test_crowd import HearingKit, in_order, joined, left, microphone, spoken
 from tests.support.jobs import SPEC, Run, run, stop_at
-from worker.core.audio.shortlist import PLACES
+from worker.core.audio.shortlist import SMALL_ROOM
 from worker.core.identity import TrackId
 from worker.core.spec import MixSpec
 from worker.media.loops import encode_opus_loop
 
 SOUND_ONLY = replace(SPEC, mix=MixSpec("room", None, SPEC.mix.layout, max_idle_s=5))
 CROWD = [f"user-{n}" for n in range(12)]
-assert len(CROWD) > PLACES
+assert len(CROWD) > SMALL_ROOM
 
 
 def tracks(*names: str) -> frozenset[TrackId]:
@@ -51,7 +51,7 @@ def decoded(done: Run) -> dict[TrackId, int]:
 
 
 def test_in_a_small_room_none_rests():
-    names = CROWD[:PLACES]
+    names = CROWD[:SMALL_ROOM]
     done = recorded(
         *(joined(name, 0.0, microphone(name)) for name in names),
         *(told(name, 0.0, 3.0) for name in names),
@@ -90,7 +90,7 @@ def test_nothing_is_told_while_nothing_changes():
     assert done.room.resting[-1] == tracks(*CROWD[3:])
 
 
-@pytest.mark.parametrize("remaining", [PLACES, PLACES + 1])
+@pytest.mark.parametrize("remaining", [SMALL_ROOM, SMALL_ROOM + 1])
 def test_when_the_room_becomes_small_none_rests_any_more(remaining: int):
     done = recorded(
         *(joined(name, 0.0, microphone(name)) for name in CROWD),
@@ -98,7 +98,7 @@ def test_when_the_room_becomes_small_none_rests_any_more(remaining: int):
         [left(name, 2.0) for name in CROWD[remaining:]],
         seconds=14,
     )
-    few = frozenset() if remaining == PLACES else tracks(*CROWD[:remaining])
+    few = frozenset() if remaining == SMALL_ROOM else tracks(*CROWD[:remaining])
     assert done.room.resting[0] == tracks(*CROWD)
     assert done.room.resting[-1] == few
 

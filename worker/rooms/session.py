@@ -83,6 +83,11 @@ class MediaSession:
         if not self._offers.full():
             self._offers.put_nowait(None)
 
+    def wake(self) -> None:
+        """Whoever waits for offers shall look how the session does."""
+        if self._offers.empty():
+            self._offers.put_nowait(None)
+
     async def next_offer(self) -> Offer | None:
         """The next offer; None when the session's state has changed instead."""
         return await self._offers.get()

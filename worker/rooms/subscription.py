@@ -88,6 +88,7 @@ class Subscription:
         self._handover = Handover()
         self._attempt: asyncio.Timeout | None = None
         self._failures = 0
+        self._watch_ns = 0
         self._connect_timeout_s = CONNECT_TIMEOUT_S
         self._silence = SilenceWatch()
         self._attention = Attention()
@@ -154,6 +155,9 @@ class Subscription:
         """Send the RTCP that is due; give up replacing a session that has come back to life."""
         for session in self._sessions():
             session.poll(now_ns)
+        if now_ns >= self._watch_ns:
+            self._watch_ns = now_ns + round(WATCH_INTERVAL_S * NS_PER_S)
+            self._watch()
         if self._attempt is not None and not self._needs_session():
             self._attempt.reschedule(asyncio.get_running_loop().time())
             self._attempt = None
@@ -205,23 +209,21 @@ class Subscription:
                 await session.close()
 
     async def _serve(self, at_least_s: float) -> None:
-        """Answer offers and watch; return when a session is needed, after *at_least_s* or later."""
+        """Answer offers; return when a session is needed, after *at_least_s* or later."""
         loop = asyncio.get_running_loop()
         earliest_s = loop.time() + at_least_s
         while True:
             session = self._current
             wait_s = earliest_s - loop.time()
-            if wait_s <= 0:
-                if self._needs_session():
-                    return
-                wait_s = WATCH_INTERVAL_S
-                self._remind()
+            if wait_s <= 0 and self._needs_session():
+                return
             if session is None or session.is_over:
-                await asyncio.sleep(max(0.0, earliest_s - loop.time()))
+                await asyncio.sleep(max(0.0, wait_s))
                 await self._has_tracks.wait()
                 continue
             try:
-                async with asyncio.timeout(wait_s):
+                # `_watch` wakes it: a timer for each publisher would cost more than to look.
+                async with asyncio.timeout(wait_s if wait_s > 0 else None):
                     offer = await session.next_offer()
             except TimeoutError:
                 continue
@@ -346,12 +348,18 @@ class Subscription:
             return bool(self._tracks)
         return self._judge(session).is_dead
 
-    def _remind(self) -> None:
-        """Ask for a keyframe of what is silent: the publisher may have forgotten to send it."""
+    def _watch(self) -> None:
+        """Have a dead session replaced; ask for keyframes of what is silent on a live one, for the
+        publisher may have forgotten to send it."""
         session = self._current
-        if session is not None and not session.is_over:
-            for track_id in self._judge(session).silent:
-                session.request_keyframe(track_id)
+        if session is None or session.is_over or self._coming is not None:
+            return
+        judgement = self._judge(session)
+        if judgement.is_dead:
+            session.wake()
+            return
+        for track_id in judgement.silent:
+            session.request_keyframe(track_id)
 
     def _judge(self, session: MediaSession) -> Judgement:
         now_ns = self._clock_ns()

@@ -4,14 +4,17 @@ import pytest
 from worker.core.audio.claim import SILENT_DBOV, Claim
 from worker.core.audio.shortlist import (
     BLIND_PLACES,
+    CONTENDERS,
     EVICTIONS,
-    PLACES,
+    SMALL_ROOM,
     TRACKS_EACH,
     Shortlist,
 )
 from worker.core.timing import NS_PER_MS, NS_PER_S
 
 BATCH_NS = 60 * NS_PER_MS
+SPEAKERS = 3
+PLACES = SPEAKERS + CONTENDERS
 
 
 class Room:
@@ -21,7 +24,7 @@ class Room:
         self.levels = dict(levels)
         self.truth = {}
         self.heard = set()
-        self.shortlist = Shortlist(3)
+        self.shortlist = Shortlist(SPEAKERS)
         self.claims = {
             (name, track): Claim(f"{name}/{track}", name)
             for name in levels
@@ -61,9 +64,9 @@ def crowd(count, level=SILENT_DBOV):
 
 
 def test_a_small_room_is_decoded_whole_whatever_it_says():
-    room = Room({**crowd(PLACES - 2), "blind": None, "gone": "gone"}).run(50)
+    room = Room({**crowd(SMALL_ROOM - 2), "blind": None, "gone": "gone"}).run(50)
 
-    assert len(room.chosen) == PLACES
+    assert len(room.chosen) == SMALL_ROOM
 
 
 def test_of_a_hundred_the_loudest_are_decoded_and_the_silent_are_not():
@@ -163,7 +166,7 @@ def test_a_track_that_claims_to_be_loud_but_is_not_loses_its_place_for_a_minute(
 
 
 def test_humming_microphones_do_not_keep_out_a_soft_voice():
-    """Rumble is loud to RMS and quiet to K-weighting; nine of them would fill the list."""
+    """Rumble is loud to RMS and quiet to K-weighting; seven of them would fill the list."""
     levels = {**crowd(80), **{f"hum{n}": -40 for n in range(20)}, "soft": SILENT_DBOV}
     room = Room(levels)
     room.truth = {f"hum{n}": -62.0 for n in range(20)}

@@ -87,6 +87,16 @@ def test_an_onset_over_the_noise_of_the_own_room_is_found_too():
     assert heard[300:] == [{"a", "b", "d"}] * 60
 
 
+def test_whom_nobody_has_heard_yet_gives_way_to_who_began_with_him_and_is_louder():
+    """Places are filled from the first block on, which tells little of who is loud."""
+    steady = {"a": -24, "b": -26, "c": -30}
+    room = Room().run(1, **steady, d=-31).run(60, **steady, d=-27)
+    heard = room.drained(**steady, d=-27)
+
+    assert heard == [{"a", "b", "d"}] * 61
+    assert "c" not in {turn.voice for turn in room.selector.take_turns()}
+
+
 def test_a_newcomer_below_the_quietest_is_not_let_in():
     steady = {"a": -20, "b": -22, "c": -26}
     heard = Room().run(100, **steady, d=SILENT).run(200, **steady, d=-26.3).drained(**steady)

@@ -11,8 +11,9 @@ from worker.core.audio.onsets import GATE_LUFS
 from worker.core.identity import ParticipantId, TrackId
 from worker.core.timing import NS_PER_MS, NS_PER_S
 
-PLACES = 9
-CONTENDERS = 5
+SMALL_ROOM = 9
+"""Tracks; so few are all decoded, whatever is told of their levels."""
+CONTENDERS = 4
 """More than are heard at once: K-weighting moves voices by some 3 dB against each other."""
 BLIND_PLACES = 16
 """For tracks whose senders do not tell levels; when there are more they take turns."""
@@ -39,7 +40,7 @@ class Shortlist:
     """The tracks that are decoded; `choose` every few blocks. Instants are of arrival."""
 
     def __init__(self, speakers: int) -> None:
-        self.places = max(PLACES, speakers + CONTENDERS)
+        self.places = speakers + CONTENDERS
         self._chosen_ns = 0
 
     def choose(
@@ -52,8 +53,7 @@ class Shortlist:
         """The tracks to decode from now on.
 
         *heard* are those in the mix, now or in the look-ahead: they stay. *loudness_lufs* is what
-        was measured of participants that are decoded. Rooms with no more tracks than places are
-        decoded whole.
+        was measured of participants that are decoded.
         """
         fall = FALL_PER_S ** (max(0, now_ns - self._chosen_ns) / NS_PER_S)
         self._chosen_ns = now_ns
@@ -61,7 +61,7 @@ class Shortlist:
             if claim.is_listed:
                 claim.held = max(claim.slow, claim.held * fall)
                 claim.examine(loudness_lufs.get(claim.participant_id, -120.0), now_ns)
-        if len(claims) <= self.places:
+        if len(claims) <= max(SMALL_ROOM, self.places):
             chosen = {claim.track_id for claim in claims}
         else:
             chosen = self._loudest(claims, heard, now_ns)
