@@ -263,6 +263,19 @@ def test_six_seconds_are_kept_and_the_oldest_dropped():
     assert track.statistics.packets_dropped == 49
 
 
+def test_what_waited_when_a_track_began_to_rest_is_not_counted_when_it_has_become_too_old():
+    track = Track()
+    track.play(10)
+    left = track.timeline.waiting_packets
+    track.timeline.rest()
+    for index in range(400, 420):
+        track.push(index)
+
+    assert left > 10
+    assert track.timeline.waiting_packets == 20
+    assert track.statistics.packets_dropped == 0
+
+
 def test_a_new_epoch_takes_over_where_it_begins():
     track = Track(sound=hum)
     begin = track.play(1)

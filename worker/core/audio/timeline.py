@@ -60,6 +60,8 @@ class AudioTimeline:
         self._muted = False
         self._is_cold = True
         """The decoder has not followed the track up to here."""
+        self._has_rested = False
+        """And what waits is from before that: it counts as nothing if it is too old by now."""
         self._spliced_before = 0
         """Blocks since the last splice."""
 
@@ -141,13 +143,14 @@ class AudioTimeline:
         """Stop at once, without a fade: no blocks will be asked for until packets come again."""
         self._sound.restart(self._position)
         self._cut_tail = None
-        self._is_cold = True
+        self._is_cold = self._has_rested = True
 
     def _push(self, packets: PacketQueue, rtp_timestamp: int, data: bytes) -> None:
         duplicated, dropped = packets.duplicated, packets.dropped
         packets.push(rtp_timestamp, data)
         self._statistics.packets_duplicated += packets.duplicated - duplicated
-        self._statistics.packets_dropped += packets.dropped - dropped
+        if not self._has_rested:
+            self._statistics.packets_dropped += packets.dropped - dropped
 
     def _enter_coming_epoch(self, start_ns: int) -> None:
         if self._coming is None:
@@ -207,7 +210,7 @@ class AudioTimeline:
         if begin < position:
             self._sound.fill(position + FADE_IN_SAMPLES)
             self._sound.ring.scale(position, FADE_IN)
-        self._is_cold = False
+        self._is_cold = self._has_rested = False
         return True
 
     def _take(self, error: float) -> NDArray[np.float32]:
