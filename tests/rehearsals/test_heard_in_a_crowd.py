@@ -11,7 +11,7 @@ from tests.support import hearing
 from tests.support.rehearse import Rehearsed, rehearse
 from tests.support.selection import begins_within_s, heard, judge
 from worker.core.audio.loudness import k_weighting
-from worker.core.audio.shortlist import CONTENDERS
+from worker.core.audio.shortlist import Shortlist
 from worker.testroom.person import PEOPLE, tone_hz
 
 COUNT = 42
@@ -106,7 +106,7 @@ def test_most_of_the_crowd_is_never_decoded(crowd):
     seconds = PERIODS * PERIOD_S
     print(f"decoded {sum(decoded)} of {COUNT * seconds * 50} packets")
     # Seven places, some warm-ups, and the ones whose places are taken over.
-    assert sum(decoded) <= (3 + CONTENDERS) * seconds * 50 * 1.3
+    assert sum(decoded) <= Shortlist(3).places * seconds * 50 * 1.3
 
 
 def among_thirty(one: str, seconds: float, directory: Path) -> Rehearsed:

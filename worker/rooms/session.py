@@ -80,8 +80,7 @@ class MediaSession:
     def end(self) -> None:
         """The session is over; wakes whoever waits for offers."""
         self.is_over = True
-        if not self._offers.full():
-            self._offers.put_nowait(None)
+        self.wake()
 
     def wake(self) -> None:
         """Whoever waits for offers shall look how the session does."""

@@ -88,7 +88,7 @@ class Subscription:
         self._handover = Handover()
         self._attempt: asyncio.Timeout | None = None
         self._failures = 0
-        self._watch_ns = 0
+        self._next_watch_ns = 0
         self._connect_timeout_s = CONNECT_TIMEOUT_S
         self._silence = SilenceWatch()
         self._attention = Attention()
@@ -155,8 +155,8 @@ class Subscription:
         """Send the RTCP that is due; give up replacing a session that has come back to life."""
         for session in self._sessions():
             session.poll(now_ns)
-        if now_ns >= self._watch_ns:
-            self._watch_ns = now_ns + round(WATCH_INTERVAL_S * NS_PER_S)
+        if now_ns >= self._next_watch_ns:
+            self._next_watch_ns = now_ns + round(WATCH_INTERVAL_S * NS_PER_S)
             self._watch()
         if self._attempt is not None and not self._needs_session():
             self._attempt.reschedule(asyncio.get_running_loop().time())

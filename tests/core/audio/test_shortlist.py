@@ -4,7 +4,6 @@ import pytest
 from worker.core.audio.claim import SILENT_DBOV, Claim
 from worker.core.audio.shortlist import (
     BLIND_PLACES,
-    CONTENDERS,
     EVICTIONS,
     SMALL_ROOM,
     TRACKS_EACH,
@@ -14,7 +13,7 @@ from worker.core.timing import NS_PER_MS, NS_PER_S
 
 BATCH_NS = 60 * NS_PER_MS
 SPEAKERS = 3
-PLACES = SPEAKERS + CONTENDERS
+PLACES = Shortlist(SPEAKERS).places
 
 
 class Room:

@@ -184,8 +184,9 @@ class SpeakerSelector:
                     break
                 takeover -= 1
             takeover = earliest if takeover > block else max(earliest, takeover)
-        takeovers = self._members[member].takeovers
-        if self._members[member].open_block > earliest and takeover <= takeovers[-1]:
+        gate = self._members[member]
+        takeovers = gate.takeovers
+        if gate.open_block > earliest and takeover <= takeovers[-1]:
             return takeover  # nobody has heard the member, and nobody need
         held_until = takeovers[-1] + HOLD_BLOCKS
         is_burst = len(takeovers) == BURST_TAKEOVERS and onset < takeovers[0] + BURST_BLOCKS
