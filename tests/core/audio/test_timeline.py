@@ -276,6 +276,20 @@ def test_what_waited_when_a_track_began_to_rest_is_not_counted_when_it_has_becom
     assert track.statistics.packets_dropped == 0
 
 
+def test_what_waited_when_a_track_began_to_rest_is_not_counted_when_a_new_epoch_has_begun():
+    track = Track()
+    track.play(10)
+    left = track.timeline.waiting_packets
+    track.timeline.rest()
+    for index in range(10):
+        track.push(index, epoch=1)
+    track.timeline.block(SECOND)
+
+    assert left > 10
+    assert track.timeline.waiting_packets < 10
+    assert track.statistics.packets_dropped == 0
+
+
 def test_a_new_epoch_takes_over_where_it_begins():
     track = Track(sound=hum)
     begin = track.play(1)

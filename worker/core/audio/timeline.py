@@ -161,7 +161,8 @@ class AudioTimeline:
         if begins_ns is None or begins_ns >= start_ns + BLOCK_NS:
             return
         self._cut()
-        self._statistics.packets_dropped += len(self._sound.packets)
+        if not self._has_rested:
+            self._statistics.packets_dropped += len(self._sound.packets)
         self._epoch, self._sound.packets, self._coming = epoch, packets, None
 
     def _wanted_position(self, start_ns: int) -> float | None:
