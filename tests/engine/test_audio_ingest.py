@@ -10,8 +10,8 @@ from worker.core.clockmap import ClockMap
 from worker.core.identity import Codec, Kind, ParticipantId, Source, Track, TrackId
 from worker.core.timing import BLOCK_NS, NS_PER_MS
 from worker.engine.hearing import AudioIngest
-from worker.media.loops import encode_opus_loop
 from worker.media.opus import OpusDecoder
+from worker.media.opus_loop import encode_opus_loop
 from worker.ports import EncodedFrame
 
 TRACK = Track(TrackId("ada/mic"), ParticipantId("ada"), Kind.AUDIO, Source.MICROPHONE)

@@ -22,8 +22,8 @@ from worker.core.identity import (
     TrackId,
     UserId,
 )
-from worker.media.loops import encode_opus_loop
 from worker.media.opus import OpusDecoder
+from worker.media.opus_loop import encode_opus_loop
 from worker.ports import (
     EncodedFrame,
     ParticipantJoined,

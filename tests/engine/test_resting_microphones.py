@@ -12,7 +12,7 @@ from tests.support.jobs import SPEC, Run, run, stop_at
 from worker.core.audio.shortlist import SMALL_ROOM
 from worker.core.identity import TrackId
 from worker.core.spec import MixSpec
-from worker.media.loops import encode_opus_loop
+from worker.media.opus_loop import encode_opus_loop
 
 SOUND_ONLY = replace(SPEC, mix=MixSpec("room", None, SPEC.mix.layout, max_idle_s=5))
 CROWD = [f"user-{n}" for n in range(12)]

@@ -1,7 +1,6 @@
-"""Encodes the media of synthetic senders: loops that are replayed, or a camera that runs live.
+"""Encodes the pictures of synthetic senders: loops that are replayed, or a camera that runs live.
 
-A loop starts with a keyframe and refers to nothing before it, so its end joins its start. Audio
-loops are encoded with a run-up, so that the encoder's memory at the seam is that of the loop's end.
+A loop starts with a keyframe and refers to nothing before it, so its end joins its start.
 """
 
 from collections.abc import Iterable
@@ -11,12 +10,10 @@ from typing import Final
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.core.identity import Codec
 from worker.core.layout.geometry import Size
 from worker.core.planes import VideoPlanes
-from worker.core.timing import BLOCK_SAMPLES, SAMPLE_RATE_HZ
 from worker.errors import MediaError
 
 KEYFRAME_INTERVAL_S = 1
@@ -119,44 +116,6 @@ def encode_video_loop(
     )
 
 
-def encode_opus_loop(pcm: NDArray[np.float32], bitrate_kbps: int) -> tuple[bytes, ...]:
-    """One packet per 20 ms of *pcm*, mono 48 kHz (n,) with n a multiple of 960; in-band FEC.
-
-    Packet k decodes to the samples from k * 960 on: the encoder's look-ahead is taken out. In-band
-    FEC needs the encoder to expect losses; it is told 10 percent.
-    """
-    codec = av.CodecContext.create("libopus", "w")
-    assert isinstance(codec, av.AudioCodecContext)
-    codec.sample_rate = SAMPLE_RATE_HZ
-    codec.layout = "mono"
-    codec.format = "flt"
-    codec.bit_rate = bitrate_kbps * 1000
-    codec.time_base = Fraction(1, SAMPLE_RATE_HZ)
-    codec.options = {
-        "application": "voip",
-        "frame_duration": "20",
-        "fec": "1",
-        "packet_loss": "10",
-    }
-    codec.open()
-    blocks = len(pcm) // BLOCK_SAMPLES
-    run_up = min(blocks, _RUN_UP_BLOCKS)
-    advanced = np.roll(pcm[: blocks * BLOCK_SAMPLES], run_up * BLOCK_SAMPLES - _OPUS_DELAY_SAMPLES)
-    padded = np.concatenate([advanced, advanced[: run_up * BLOCK_SAMPLES]])
-    packets = [
-        bytes(packet)
-        for block in range(blocks + run_up)
-        for packet in codec.encode(_audio_frame(padded, block))
-    ]
-    return tuple(packets[run_up : run_up + blocks])
-
-
-_RUN_UP_BLOCKS = 50
-"""One second: longer than anything libopus remembers at a steady level."""
-_OPUS_DELAY_SAMPLES = 312
-"""What libopus delays by at 48 kHz with 20 ms frames (RFC 6716, OPUS_GET_LOOKAHEAD)."""
-
-
 def _options(settings: VideoSettings) -> dict[str, str]:
     if settings.codec is Codec.VP8:
         return dict(_VP8_OPTIONS)
@@ -169,12 +128,3 @@ def _video_frame(planes: VideoPlanes) -> av.VideoFrame:
     packed = np.concatenate([planes.y.ravel(), planes.u.ravel(), planes.v.ravel()])
     height, width = planes.y.shape
     return av.VideoFrame.from_ndarray(packed.reshape(height * 3 // 2, width), format="yuv420p")
-
-
-def _audio_frame(pcm: NDArray[np.float32], block: int) -> av.AudioFrame:
-    start = block * BLOCK_SAMPLES
-    samples = np.ascontiguousarray(pcm[np.newaxis, start : start + BLOCK_SAMPLES])
-    frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
-    frame.sample_rate = SAMPLE_RATE_HZ
-    frame.pts = start
-    return frame

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from worker.core.identity import Source
-from worker.media import loops as encoding
-from worker.media.loops import VideoSettings, encode_opus_loop, encode_video_loop
+from worker.media import loops, opus_loop
+from worker.media.loops import VideoSettings, encode_video_loop
+from worker.media.opus_loop import encode_opus_loop
 from worker.testroom import lettering, marks, painter, person, voice
 from worker.testroom.loop_cache import Loop, LoopCache, LoopUnit, default_directory
 from worker.testroom.painter import Painter, Picture
@@ -22,7 +23,7 @@ from worker.testroom.scenario import Scenario, VideoFeed
 from worker.testroom.voice import Voice, block_levels, sound
 
 OPUS_BITRATE_KBPS = 32
-_RECIPES = (encoding, lettering, marks, painter, person, voice)
+_RECIPES = (lettering, loops, marks, opus_loop, painter, person, voice)
 """A change in any of these modules makes other media of the same parameters."""
 
 
