@@ -10,7 +10,7 @@ from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.ports import EncodedFrame, TrackStatistics
 from worker.rooms.datagrams import DatagramPath
 from worker.rooms.media import NegotiatedMedia
-from worker.rooms.receive.doze import Doze, Resting, Sealed
+from worker.rooms.receive.doze import KEPT_NS, Doze, Resting, Sealed
 from worker.rooms.receive.receiver import PeerReceiver
 from worker.rooms.rtp.packet import RtpPacket
 from worker.rooms.rtp.rtcp import NackPacket, ReceiverReportPacket, ReportBlock, parse_rtcp
@@ -20,6 +20,8 @@ SILENT, LOUD = 127, 20
 NUMBER_ID = 3
 PACKET_NS = 20 * NS_PER_MS
 POLL_NS = 5 * NS_PER_MS
+KEPT = KEPT_NS // PACKET_NS + 1
+"""So many packets of a microphone that sleeps are kept."""
 
 
 def level(minus_dbov: int) -> dict[int, bytes]:

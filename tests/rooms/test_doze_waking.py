@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tests.rooms.dozing import LOUD, MICROPHONE, PACKET_NS, SILENT, Bench, check
+from tests.rooms.dozing import KEPT, LOUD, MICROPHONE, PACKET_NS, SILENT, Bench, check
 from tests.rooms.rtp_material import LEVEL_ID
 from worker.core.timing import NS_PER_MS
 from worker.rooms.receive.doze import AWAKE_NS, KEPT_PACKETS
@@ -55,14 +55,14 @@ ODDITIES = (
 def test_whatever_is_odd_is_opened_and_with_it_what_was_kept(kind: str) -> None:
     bench = Bench().asleep()
     opened = bench.take(odd(bench, kind))
-    assert opened == bench.sent[-27:]
+    assert opened == bench.sent[-KEPT - 1 :]
     check(bench)
 
 
 def test_a_packet_twice_or_late_opens_everything_and_then_it_sleeps_on() -> None:
     bench = Bench().asleep()
     late, copied = bench.packet(SILENT), bench.packet(SILENT)
-    assert bench.take(copied) == bench.sent[-27:]
+    assert bench.take(copied) == bench.sent[-KEPT - 1 :]
     assert bench.take(late) == [bench.sent[-1]]
     assert bench.take(copied) == [bench.sent[-1]]
     assert bench.hear(SILENT, 25) == [[]] * 25

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.rooms.dozing import LOUD, PACKET_NS, SILENT, Room
+from tests.rooms.dozing import KEPT, LOUD, PACKET_NS, SILENT, Room
 from tests.rooms.rtp_material import AUDIO, OPUS_PAYLOAD_TYPE
 from worker.core.identity import Codec
 from worker.core.timing import NS_PER_MS, NS_PER_S
@@ -56,7 +56,7 @@ def test_a_forged_packet_costs_nothing_but_more_opened_ones(minus_dbov: int, ahe
     before = room.hear(SILENT, 300)
     assert room.srtp.calls < 200 + ahead
     word = room.hear(LOUD, 40)
-    assert room.heard[-66:] == [*before[-26:], *word]
+    assert room.heard[-KEPT - 40 :] == [*before[-KEPT:], *word]
     assert room.path.counters.unauthentic == 1
     assert room.nacks == []
     assert (room.statistics.packets_received, room.statistics.packets_lost) == (540, 0)
@@ -69,7 +69,7 @@ def test_a_packet_forged_just_before_a_word_takes_nothing_from_it() -> None:
     room.come(room.packet(SILENT), b"?")
     room.sender = genuine
     word = room.hear(LOUD, 40)
-    assert room.heard[-65:] == [*before[-25:], *word]
+    assert room.heard[-KEPT - 39 :] == [*before[-KEPT + 1 :], *word]
     assert room.path.counters.unauthentic == 1
 
 
@@ -85,7 +85,7 @@ def test_a_microphone_that_counts_anew_is_followed_while_it_dozes(jump: int) -> 
     before = room.hear(SILENT, MINUTE)
     assert room.srtp.calls - opened < MINUTE / 10
     word = room.hear(LOUD, 40)
-    assert room.heard[-66:] == [*before[-26:], *word]
+    assert room.heard[-KEPT - 40 :] == [*before[-KEPT:], *word]
     assert room.statistics.packets_lost == 0
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.rooms.dozing import LOUD, MICROPHONE, SILENT, Room
+from tests.rooms.dozing import KEPT, LOUD, MICROPHONE, SILENT, Room
 from tests.rooms.rtp_material import AUDIO, OPUS_PAYLOAD_TYPE, AudioSender
 from worker.core.identity import Codec, TrackId
 from worker.core.timing import NS_PER_S
@@ -25,7 +25,7 @@ def test_of_a_minute_of_silence_next_to_nothing_is_decrypted_and_nothing_counts_
     statistics = room.statistics
     assert statistics.packets_lost == 0
     assert statistics.packets_unopened == statistics.packets_received - room.srtp.calls
-    assert MINUTE - statistics.packets_received <= 26 + 15, "kept still, and dropped since a sign"
+    assert MINUTE - statistics.packets_received <= KEPT + 15, "kept still, and dropped since a sign"
 
 
 def test_each_report_names_a_packet_of_the_last_second() -> None:
@@ -44,10 +44,10 @@ def test_a_word_is_delivered_whole_and_with_it_the_half_second_before() -> None:
     before = room.hear(SILENT, MINUTE)
     opened = len(room.frames)
     word = room.hear(LOUD, 40)
-    assert room.heard[-66:] == [*before[-26:], *word]
+    assert room.heard[-KEPT - 40 :] == [*before[-KEPT:], *word]
     assert room.heard == sorted(room.heard)
     assert {frame.epoch for frame in room.frames} == {0}
-    assert [frame.level_dbov for frame in room.frames[opened:]] == [-SILENT] * 26 + [-LOUD] * 40
+    assert [frame.level_dbov for frame in room.frames[opened:]] == [-SILENT] * KEPT + [-LOUD] * 40
     statistics = room.statistics
     assert statistics.packets_received == MINUTE + 40
     assert statistics.packets_unopened == MINUTE + 40 - room.srtp.calls
@@ -59,7 +59,7 @@ def test_the_pauses_of_who_speaks_are_delivered_whole() -> None:
     room.hear(SILENT, MINUTE)
     before = len(room.frames)
     spoken = [each for _ in range(10) for part in (LOUD, SILENT) for each in room.hear(part, 30)]
-    assert room.heard[before + 26 :] == spoken
+    assert room.heard[before + KEPT :] == spoken
 
 
 def test_another_ssrc_takes_over_the_gate_and_an_end_leaves_none() -> None:

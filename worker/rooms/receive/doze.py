@@ -16,8 +16,11 @@ from worker.core.timing import NS_PER_MS, NS_PER_S
 from worker.rooms.receive.sequence import MAX_FORWARD
 from worker.rooms.rtp.packet import BadPacket, RtpPacket, audio_level_dbov, parse_rtp
 
-KEPT_NS = 500 * NS_PER_MS
-"""What a decoder may want to hear before a word: a warm-up, and some of the silence before."""
+KEPT_NS = 640 * NS_PER_MS
+"""What a decoder may want to hear before a word: its batch begins some 300 ms before the word or
+more, and 200 ms earlier a warm-up. A sign of life that is older than what is kept, but not than
+that, makes a gap that looks like a loss. Together with `SIGN_NS` it is less than a second, so that
+each report names a packet of the last second."""
 KEPT_PACKETS = 64
 SIGN_NS = 300 * NS_PER_MS
 """One packet is opened this often, a little more often than in a pause of Opus."""
