@@ -92,7 +92,7 @@ def test_a_microphone_that_is_decoded_again_brings_what_was_kept_with_its_next_p
     assert opened == bench.sent[-KEPT - 1 :]
     assert bench.hear(SILENT, 50) == [[each] for each in bench.sent[-50:]]
     bench.resting.tracks |= {MICROPHONE}
-    assert bench.hear(SILENT, 25) == [[]] * 25
+    assert bench.hear(SILENT, KEPT - 1) == [[]] * (KEPT - 1)
     check(bench)
 
 

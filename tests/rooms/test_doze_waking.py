@@ -65,9 +65,9 @@ def test_a_packet_twice_or_late_opens_everything_and_then_it_sleeps_on() -> None
     assert bench.take(copied) == bench.sent[-KEPT - 1 :]
     assert bench.take(late) == [bench.sent[-1]]
     assert bench.take(copied) == [bench.sent[-1]]
-    assert bench.hear(SILENT, 25) == [[]] * 25
-    assert bench.take(late) == bench.sent[-26:]
-    assert bench.hear(SILENT, 25) == [[]] * 25
+    assert bench.hear(SILENT, KEPT - 1) == [[]] * (KEPT - 1)
+    assert bench.take(late) == bench.sent[-KEPT:]
+    assert bench.hear(SILENT, KEPT - 1) == [[]] * (KEPT - 1)
 
 
 @pytest.mark.parametrize("jump", [-20_000, -5, 4000, 20_000])
@@ -84,7 +84,7 @@ def test_for_two_seconds_after_a_word_silence_is_opened_too() -> None:
     pause = bench.hear(SILENT, 200)
     awake = AWAKE_NS // PACKET_NS - 1
     assert pause[:awake] == [[each] for each in bench.sent[-200:][:awake]]
-    assert pause[awake : awake + 25] == [[]] * 25
+    assert pause[awake : awake + KEPT - 1] == [[]] * (KEPT - 1)
     check(bench)
 
 

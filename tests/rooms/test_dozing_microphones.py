@@ -39,7 +39,7 @@ def test_each_report_names_a_packet_of_the_last_second() -> None:
         assert block.jitter == 0
 
 
-def test_a_word_is_delivered_whole_and_with_it_the_half_second_before() -> None:
+def test_a_word_is_delivered_whole_and_with_it_what_was_kept_before() -> None:
     room = Room()
     before = room.hear(SILENT, MINUTE)
     opened = len(room.frames)

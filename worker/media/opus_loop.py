@@ -19,6 +19,7 @@ one of several ways to say the same, and on another one after ten seconds than a
 _UNHEARD_DB = -30.0
 """What a seam may change, beside the loop's loudness; between blocks of a tone Opus errs by -40."""
 _SEAM_BLOCKS = 5
+"""So many blocks after a seam are compared: a decoder has found its feet by then."""
 _DELAY_SAMPLES = 312
 """What libopus delays by at 48 kHz with 20 ms frames (RFC 6716, OPUS_GET_LOOKAHEAD)."""
 
@@ -32,7 +33,9 @@ def encode_opus_loop(pcm: NDArray[np.float32], bitrate_kbps: int) -> tuple[bytes
     """
     unheard = 10 ** (_UNHEARD_DB / 20) * _rms(pcm)
     loops: list[tuple[float, tuple[bytes, ...]]] = []
-    for run_up in _RUN_UPS_BLOCKS:
+    blocks = len(pcm) // BLOCK_SAMPLES
+    # A short loop has no room for the longer ones: they would all be the same.
+    for run_up in dict.fromkeys(min(blocks, run_up) for run_up in _RUN_UPS_BLOCKS):
         click, loop = _with_run_up(pcm, bitrate_kbps, run_up)
         loops.append((click, loop))
         if click <= unheard:
@@ -43,9 +46,8 @@ def encode_opus_loop(pcm: NDArray[np.float32], bitrate_kbps: int) -> tuple[bytes
 def _with_run_up(
     pcm: NDArray[np.float32], bitrate_kbps: int, run_up: int
 ) -> tuple[float, tuple[bytes, ...]]:
-    """The loop, and what is heard of its seam: RMS of what it changes, full scale 1."""
+    """What is heard of the seam (RMS of what it changes, full scale 1), and the loop."""
     blocks = len(pcm) // BLOCK_SAMPLES
-    run_up = min(blocks, run_up)
     advanced = np.roll(pcm[: blocks * BLOCK_SAMPLES], run_up * BLOCK_SAMPLES - _DELAY_SAMPLES)
     padded = np.concatenate([advanced, advanced[: run_up * BLOCK_SAMPLES]])
     packets = _encode(padded, bitrate_kbps)
