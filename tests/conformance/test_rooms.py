@@ -243,6 +243,23 @@ async def test_a_video_nobody_looks_at_is_not_delivered_and_comes_back_with_a_ke
             assert heard.frames_of(camera.track_id)[paused].keyframe
 
 
+async def test_a_video_nobody_ever_looked_at_is_not_asked_for_keyframes(
+    open_dialect: Opener,
+) -> None:
+    async with open_dialect() as dialect, dialect.cast(SMALL + ANN):
+        room = dialect.join("1234")
+        room.want_video({})
+        async with dialect.attended(room) as heard:
+            await heard.until(lambda: bool(heard.tracks(Source.CAMERA)))
+            (camera,) = heard.tracks(Source.CAMERA)
+            (microphone,) = heard.tracks(Source.MICROPHONE)
+            await heard.until(lambda: len(heard.frames_of(microphone.track_id)) > 75)
+            counters = room.statistics()[camera.track_id]
+            assert (counters.packets_received, counters.keyframe_requests) == (0, 0)
+            room.want_video({camera.track_id: Size(320, 180)})
+            await heard.until(lambda: len(heard.frames_of(camera.track_id)) > 5)
+
+
 async def test_silence_of_a_resting_microphone_is_not_opened_and_the_first_word_is_whole(
     open_dialect: Opener,
 ) -> None:

@@ -56,6 +56,22 @@ def test_a_publisher_that_never_answers_is_asked_less_often() -> None:
     assert taken(requests, 30_000, 33_000) == [30_000, 31_000, 32_000]
 
 
+def test_what_is_put_off_is_asked_for_later_and_as_often_as_at_first() -> None:
+    requests = KeyframeRequests()
+    requests.need(0)
+    assert taken(requests, 0, 9_500)[-1] == 9_000
+    requests.put_off(9_700 * MS)
+    assert taken(requests, 9_500, 13_000) == [10_000, 11_000, 12_000]
+    requests.put_off(13_900 * MS)
+    assert taken(requests, 13_000, 15_000) == [13_900, 14_900]
+
+
+def test_putting_off_makes_no_need() -> None:
+    requests = KeyframeRequests()
+    requests.put_off(0)
+    assert requests.is_idle
+
+
 def test_a_need_that_was_met_by_repair_is_asked_for_no_more() -> None:
     requests = KeyframeRequests()
     requests.need(0)

@@ -237,6 +237,66 @@ def test_a_track_from_which_nothing_comes_is_asked_by_its_announced_ssrc() -> No
     assert request == PliPacket(1, 2000)
 
 
+def test_a_video_nobody_looks_at_is_not_asked_and_nothing_is_waited_for() -> None:
+    bench = Bench()
+    bench.receiver.want_video({MICROPHONE}, bench.now_ns)
+    assert bench.wait(15_000).requests() == []
+    assert bench.receiver.is_idle
+
+
+def test_a_video_that_is_looked_at_again_is_asked_if_it_does_not_begin_by_itself() -> None:
+    bench = Bench()
+    bench.receiver.want_video((), bench.now_ns)
+    bench.wait(5_000)
+    bench.receiver.want_video({CAMERA}, bench.now_ns)
+    assert not bench.receiver.is_idle
+    bench.wait(1_500)
+    assert bench.requests() == [5_200, 6_200]
+
+
+def test_a_video_that_begins_by_itself_once_it_is_looked_at_is_not_asked() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.receiver.want_video((), bench.now_ns)
+    bench.wait(5_000)
+    bench.receiver.want_video(None, bench.now_ns)
+    bench.wait(100).feed(sender.frame(is_keyframe=True), gap_ms=5).wait(3_000)
+    assert bench.shown == [0]
+    assert bench.requests() == []
+
+
+def test_what_got_lost_while_nobody_looked_is_asked_for_when_somebody_does() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.feed(sender.frame(is_keyframe=True))
+    bench.receiver.want_video((), bench.now_ns)
+    sender.frame()
+    for _ in range(60):
+        bench.feed(sender.frame()).wait(35)
+    assert bench.shown == [0]
+    assert bench.requests() == []
+    bench.receiver.want_video({CAMERA}, bench.now_ns)
+    for _ in range(10):
+        bench.feed(sender.frame()).wait(35)
+    assert bench.requests() == [2_300]
+
+
+def test_what_the_engine_asks_for_too_early_is_asked_for_when_it_is_wanted() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.feed(sender.frame(is_keyframe=True))
+    bench.receiver.want_video((), bench.now_ns)
+    bench.receiver.request_keyframe(CAMERA)
+    assert bench.wait(500).requests() == []
+    bench.receiver.want_video({CAMERA}, bench.now_ns)
+    assert bench.wait(500).requests() == [505]
+
+
+def test_a_track_that_joins_unseen_is_not_asked_either() -> None:
+    bench = Bench()
+    bench.receiver.set_tracks({}, bench.now_ns)
+    bench.receiver.want_video((), bench.now_ns)
+    bench.receiver.set_tracks({CAMERA: VIDEO, MICROPHONE: AUDIO}, bench.now_ns)
+    assert bench.wait(3_000).requests() == []
+
+
 def test_the_engine_gets_at_most_one_request_a_second() -> None:
     bench, sender = Bench(), VideoSender()
     bench.feed(sender.frame(is_keyframe=True))
@@ -425,6 +485,16 @@ def test_sender_reports_are_handed_on_unwrapped() -> None:
 def test_a_sender_report_before_the_media_waits_for_it() -> None:
     bench, sender = Bench(), VideoSender()
     bench.receiver.on_rtcp(report(2000, 89_000), bench.now_ns)
+    bench.feed(sender.frame(is_keyframe=True)).wait(10)
+    assert [entry.rtp_timestamp for entry in bench.reports] == [89_000]
+
+
+def test_a_sender_report_of_what_sends_nothing_keeps_nobody_waiting() -> None:
+    bench, sender = Bench(), VideoSender()
+    bench.receiver.want_video((), bench.now_ns)
+    bench.receiver.on_rtcp(report(2000, 89_000), bench.now_ns)
+    bench.wait(10)
+    assert bench.receiver.is_idle
     bench.feed(sender.frame(is_keyframe=True)).wait(10)
     assert [entry.rtp_timestamp for entry in bench.reports] == [89_000]
 

@@ -66,6 +66,7 @@ class JanusRoom(Receiving):
         self._naming = naming or JanusNaming()
         self._link = JanusLink(url=url, access=access or JanusAccess(), clock_ns=clock_ns)
         self._pool: SubscriptionPool | None = None
+        self._wanted: Mapping[TrackId, Size] | None = None
         self._handle_id: int | None = None
         self._private_id: int | None = None
 
@@ -87,6 +88,8 @@ class JanusRoom(Receiving):
         self._open_reader()
         async with asyncio.TaskGroup() as tasks:
             pool = self._pool = SubscriptionPool(lambda: self._subscription(listener), tasks)
+            if self._wanted is not None:
+                pool.set_tiles(self._wanted)
             roster = JanusRoster(self._naming, listener.on_event)
             poller = tasks.create_task(
                 self._poll(lambda: pool.subscriptions), name="poll receivers"
@@ -116,8 +119,9 @@ class JanusRoom(Receiving):
 
     def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
         """Pause all other video, and ask for layers that fit their tiles."""
+        self._wanted = dict(wanted)
         if self._pool is not None:
-            self._pool.set_tiles(wanted)
+            self._pool.set_tiles(self._wanted)
 
     async def _enter(self, has_resumed: bool, roster: JanusRoster, pool: SubscriptionPool) -> None:
         """Join anew even when the session was resumed: only that tells who is there."""

@@ -57,6 +57,11 @@ class JanusPlan:
         )
         return True
 
+    @property
+    def tiles(self) -> Mapping[TrackId, Size] | None:
+        """How large each video is shown; None: everything, as large as it comes."""
+        return self._attention.wanted
+
     def set_tiles(self, tiles: Mapping[TrackId, Size] | None) -> bool:
         """Take how large each video is shown; None: everything, as large as it comes."""
         return self._attention.want(tiles)

@@ -51,7 +51,7 @@ class SubscriptionPool:
 
     def set_tiles(self, tiles: Mapping[TrackId, Size]) -> None:
         """Take how large each video is shown; one that is not in *tiles* is not seen."""
-        self._tiles = dict(tiles)
+        self._tiles = tiles
         for subscription in self._subscriptions:
             subscription.set_tiles(self._tiles)
 

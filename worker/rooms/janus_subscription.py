@@ -102,6 +102,8 @@ class JanusSubscription:
     def set_tiles(self, tiles: Mapping[TrackId, Size] | None) -> None:
         """Take how large each video is shown; None: everything, as large as it comes."""
         if self._plan.set_tiles(tiles):
+            for handle in self._handles():
+                handle.session.want_video(tiles)
             self._wake()
 
     def renew(self) -> None:
@@ -168,6 +170,7 @@ class JanusSubscription:
                 patience=self._patience,
                 resting=self._resting,
                 reader=self._reader,
+                wanted=self._plan.tiles,
             )
         )
         self._coming = handle

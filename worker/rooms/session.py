@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from functools import partial
 
 from worker.core.identity import TrackId
@@ -38,8 +38,11 @@ class MediaSession:
         patience: Patience,
         resting: Resting,
         reader: DatagramReader | None = None,
+        wanted: Collection[TrackId] | None = None,
     ) -> None:
-        """*on_connected* returns the first epoch this session may use."""
+        """*on_connected* returns the first epoch this session may use. *wanted*: see
+        `want_video`.
+        """
         self.session_id = secrets.token_hex(8)
         self.connected_ns: int | None = None
         self.is_over = False
@@ -55,6 +58,7 @@ class MediaSession:
         self._statistics = statistics
         self._patience = patience
         self._resting = resting
+        self._wanted = wanted
         self._offers: asyncio.Queue[Offer | None] = asyncio.Queue(MAX_WAITING_OFFERS)
         self._ended_epoch = 0
         self._unanswered = 0
@@ -152,6 +156,12 @@ class MediaSession:
             for compound in self._receiver.poll(now_ns):
                 self._peer.send_rtcp(compound)
 
+    def want_video(self, wanted: Collection[TrackId] | None) -> None:
+        """Ask for keyframes of the videos in *wanted* only, for others may be paused; None: all."""
+        self._wanted = wanted
+        if self._receiver is not None:
+            self._receiver.want_video(wanted, self._clock_ns())
+
     def request_keyframe(self, track_id: TrackId) -> None:
         """Ask the publisher for a keyframe, at most once a second."""
         if self._receiver is not None:
@@ -178,6 +188,7 @@ class MediaSession:
             first_epoch=self._on_connected(self),
             patience=self._patience,
             resting=self._resting,
+            wanted=self._wanted,
         )
         self._receiver.set_tracks(self.tracks, self.connected_ns)
         self._receiver.expect_change(self._unanswered > 0)

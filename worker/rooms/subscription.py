@@ -116,6 +116,8 @@ class Subscription:
         if self._attention.want(self._own(wanted)):
             self._is_told = False
             self._expect()
+            for session in self._sessions():
+                session.want_video(self._attention.wanted)
 
     async def tell_wanted(self) -> None:
         """Tell the publisher which of its videos are looked at, if it may not know."""
@@ -257,6 +259,7 @@ class Subscription:
                 patience=self._patience,
                 resting=self._resting,
                 reader=self._reader,
+                wanted=self._attention.wanted,
             )
             try:
                 async with asyncio.timeout(None) as self._attempt:

@@ -42,6 +42,12 @@ class KeyframeRequests:
         if not self._is_asked:
             self._unanswered = 0
 
+    def put_off(self, until_ns: int) -> None:
+        """What is needed may come by itself up to *until_ns*; what was in vain counts no more."""
+        if self._needed_since_ns is not None:
+            self._needed_since_ns = max(self._needed_since_ns, until_ns)
+        self._unanswered = 0
+
     def ask(self) -> None:
         """Somebody downstream wants one."""
         self._is_asked = True

@@ -4,7 +4,7 @@ Drive it with `on_rtp`, `on_rtcp` and, every 5 to 20 ms, `poll`. All times are n
 monotonic clock.
 """
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -62,10 +62,11 @@ class PeerReceiver:
         first_epoch: int = 0,
         patience: Patience | None = None,
         resting: Resting | None = None,
+        wanted: Collection[TrackId] | None = None,
     ) -> None:
         """*ssrc* names us in RTCP. *statistics* is shared with the connections of the same
         tracks before and after this one; *first_epoch* must be above all of the former's.
-        *patience* and *resting* are the room's.
+        *patience* and *resting* are the room's; *wanted*: see `want_video`.
         """
         self.counters = ReceiverCounters()
         self.last_rtp_ns: int | None = None
@@ -82,6 +83,7 @@ class PeerReceiver:
         self._demultiplexer = Demultiplexer()
         self._dozes = Dozes(resting or Resting(), self._note_transport_number)
         self._tracks: dict[TrackId, TrackReceiver] = {}
+        self._wanted = wanted
         self._next_report_ns = 0
         self.is_idle = False
         """Nothing is waited for, so that only the clock can make something due."""
@@ -114,6 +116,7 @@ class PeerReceiver:
                     on_frame=self._on_frame,
                     on_sender_report=self._on_sender_report,
                     now_ns=now_ns,
+                    is_wanted=self._is_wanted(track_id),
                 )
             else:
                 track.update(entry, now_ns)
@@ -134,6 +137,13 @@ class PeerReceiver:
         self._demultiplexer.set_media(
             (track_id, media[track_id]) for track_id in tracks if media[track_id].is_active
         )
+
+    def want_video(self, wanted: Collection[TrackId] | None, now_ns: int) -> None:
+        """Ask for keyframes of the videos in *wanted* only; None: of all."""
+        self._wanted = wanted
+        for track_id, track in self._tracks.items():
+            track.want(self._is_wanted(track_id), now_ns)
+        self.is_idle = False
 
     def expect_change(self, is_expected: bool) -> None:
         """Whether an offer waits for its answer: till then no payload type tells a track."""
@@ -211,6 +221,9 @@ class PeerReceiver:
         """When the last packet of *track_id* came; None before the first."""
         track = self._tracks.get(track_id)
         return track.last_packet_ns if track is not None else None
+
+    def _is_wanted(self, track_id: TrackId) -> bool:
+        return self._wanted is None or track_id in self._wanted
 
     def _note_transport_number(self, packet: RtpPacket, arrival_ns: int) -> None:
         if self._transport_id is None:

@@ -40,7 +40,9 @@ class TrackReceiver:
         on_frame: Callable[[EncodedFrame], None],
         on_sender_report: Callable[[SenderReport], None],
         now_ns: int,
+        is_wanted: bool = True,
     ) -> None:
+        """*is_wanted*: see `want`."""
         self.track_id = track_id
         self.kind = media.kind
         self.statistics = statistics
@@ -53,6 +55,7 @@ class TrackReceiver:
         self._next_epoch = first_epoch
         self._retired: dict[int, int] = {}
         self._keyframes = KeyframeRequests()
+        self._is_wanted = is_wanted
         self._pending_report: tuple[SenderReportPacket, int] | None = None
         self._codecs: dict[int, Codec] = {}
         self._repaired: dict[int, int] = {}
@@ -98,6 +101,13 @@ class TrackReceiver:
     def next_epoch(self) -> int:
         """Above every epoch used so far."""
         return self._next_epoch if self._stream is None else self._stream.timeline.epoch + 1
+
+    def want(self, is_wanted: bool, now_ns: int) -> None:
+        """Whether anybody looks at it. If not, it may be paused, and no keyframe is asked for."""
+        if is_wanted and not self._is_wanted:
+            # What is sent anew begins with one.
+            self._keyframes.put_off(now_ns + START_GRACE_NS)
+        self._is_wanted = is_wanted
 
     def request_keyframe(self) -> None:
         """Ask for a keyframe with the next poll, within the limit of one a second."""
@@ -145,8 +155,8 @@ class TrackReceiver:
         """Whether nothing is missing, waited for or asked for: polling would do nothing."""
         return (
             (self._stream is None or self._stream.is_idle)
-            and self._keyframes.is_idle
-            and self._pending_report is None
+            and (self._keyframes.is_idle or not self._may_ask)
+            and (self._pending_report is None or self._stream is None)
         )
 
     def poll(self, sender_ssrc: int, now_ns: int) -> list[bytes]:
@@ -156,7 +166,7 @@ class TrackReceiver:
         if stream is not None:
             stream.source.missing.give_up_ns = self._patience.limit_ns(self.kind)
             stream.poll(now_ns)
-        if ssrc is not None and self._media.is_active and self._keyframes.take(now_ns):
+        if ssrc is not None and self._may_ask and self._keyframes.take(now_ns):
             self.statistics.keyframe_requests += 1
             feedback.append(build_pli(sender_ssrc, ssrc))
         if stream is not None:
@@ -168,6 +178,11 @@ class TrackReceiver:
             if self._pending_report is not None:
                 self._retry_report(now_ns)
         return feedback
+
+    @property
+    def _may_ask(self) -> bool:
+        """Whether anybody would answer, and look at what comes."""
+        return self._is_wanted and self._media.is_active and self.ssrc is not None
 
     def _receive_rtx(self, packet: RtpPacket, payload_type: int, arrival_ns: int) -> None:
         stream = self._stream
