@@ -143,7 +143,7 @@ def test_a_stage_that_is_too_much_for_its_threads_is_named():
     needed = estimate(Load(9, (LARGE,), 25, HD), PLAIN)
 
     assert needed.too_slow({"decode": 2}) == ["receive", "compose", "sound"]
-    assert needed.too_slow({"decode": 1, "receive": 3, "compose": 6, "sound": 3}) == ["decode"]
+    assert needed.too_slow({"decode": 1, "receive": 4, "compose": 7, "sound": 4}) == ["decode"]
 
 
 def test_a_machine_carries_what_its_scarcer_resource_allows():

@@ -126,7 +126,7 @@ def _too_slow(options: CapacityOptions, load: Load, needed: Estimate) -> str | N
         settings = EncoderSettings(threads=options.encoder_threads)
         threads["encode"] = encoder_threads(load.template, settings)
     slow = needed.too_slow(threads)
-    return f"{' and '.join(slow)}: too much for {THREAD_LIMIT} of a thread" if slow else None
+    return f"{' and '.join(slow)}: too much for {THREAD_LIMIT:.2f} of a thread" if slow else None
 
 
 def _jobs(options: CapacityOptions, needed: Estimate) -> int:
