@@ -84,8 +84,11 @@ PUBLISH_ONE = """async () => {
   return offer();
 }"""
 SENDING = """async () => {
-  const stats = [...(await pc.getStats()).values()];
-  const pair = stats.find(({ type, nominated }) => type === 'candidate-pair' && nominated);
+  const report = await pc.getStats();
+  const stats = [...report.values()];
+  // Of several nominated pairs, only the one in use has an estimate.
+  const { selectedCandidatePairId } = stats.find(({ type }) => type === 'transport');
+  const pair = report.get(selectedCandidatePairId) ?? {};
   const video = stats.find(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
   return {
     available_bps: pair.availableOutgoingBitrate ?? 0,
