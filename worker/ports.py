@@ -177,9 +177,9 @@ class Room(Protocol):
     def want_video(self, wanted: Mapping[TrackId, Size]) -> None:
         """Say which video tracks are looked at, each with the size of its largest tile.
 
-        Complete each time, called when it changes, also from within `on_event`. Every other
-        video may be paused at its source; one that is wanted anew begins with a keyframe. A room
-        that can't pause ignores it.
+        Complete each time, called when it changes, also before `run` and from within `on_event`.
+        Every other video may be paused at its source; one that is wanted anew begins with a
+        keyframe. A room that can't pause ignores it.
         """
         ...
 
@@ -187,7 +187,7 @@ class Room(Protocol):
         """Say which microphones are not decoded: of those, silence need not be delivered.
 
         Complete each time, called when it changes. What is told as silence (RFC 6464) comes a few
-        times a second then, and the last half second of it before the first packet that is not.
+        times a second then, and more than half a second of it before the first packet that is not.
         """
         ...
 

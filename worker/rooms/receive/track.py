@@ -166,7 +166,8 @@ class TrackReceiver:
         if stream is not None:
             stream.source.missing.give_up_ns = self._patience.limit_ns(self.kind)
             stream.poll(now_ns)
-        if ssrc is not None and self._may_ask and self._keyframes.take(now_ns):
+        if self._may_ask and self._keyframes.take(now_ns):
+            assert ssrc is not None
             self.statistics.keyframe_requests += 1
             feedback.append(build_pli(sender_ssrc, ssrc))
         if stream is not None:
